@@ -1,0 +1,133 @@
+"""AdminFunction: the operator's routes, and the migration of the ledger by direct invocation."""
+
+from http import HTTPStatus
+from typing import Any
+
+from firstcome import bootstrap, http_api
+from firstcome.campaigns import CapacityBelowAccepted, InvalidCampaign, Listed, parse_campaign
+from firstcome.http_api import Answer, Event, Request, for_operators
+from firstcome.model import CAPACITY_MAX, GateView, IssuedCoupon, Refused
+from firstcome.times import to_rfc3339
+
+_PAGE_DEFAULT = 100
+_PAGE_MAX = 1000
+_CAMPAIGNS_DEFAULT = 20
+_CAMPAIGNS_MAX = 100
+
+
+def lambda_handler(event: Event, context: Any) -> Any:  # noqa: ARG001 - Lambda's signature
+    """Answer one request of the HTTP API, or run the action of a direct invocation.
+
+    A direct invocation asks for IAM rights on this function; nothing that comes through the API has an `action`.
+    """
+    if event.get("action") == "migrate":
+        bootstrap.campaigns().migrate()
+        return {"migrated": True}
+    return http_api.route(event, _ROUTES)
+
+
+def _put(request: Request) -> Answer:
+    campaign = parse_campaign(request.campaign_id, request.body)
+    if isinstance(campaign, InvalidCampaign):
+        errors = [{"field": violation.field, "rule": violation.rule} for violation in campaign.violations]
+        detail = "; ".join(f"{error['field']} {error['rule']}" for error in errors)
+        return http_api.problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_campaign", detail, errors=errors)
+    outcome = bootstrap.campaigns().put(campaign)
+    if isinstance(outcome, CapacityBelowAccepted):
+        detail = "more coupons than this capacity have been accepted already"
+        return http_api.problem(HTTPStatus.CONFLICT, "capacity_below_accepted", detail)
+    return http_api.ok(http_api.campaign_body(outcome.view), HTTPStatus.CREATED if outcome.is_new else HTTPStatus.OK)
+
+
+def _list(request: Request) -> Answer:
+    limit = request.whole_number("limit", _CAMPAIGNS_DEFAULT, 1, _CAMPAIGNS_MAX)
+    page = bootstrap.campaigns().page(request.optional_campaign_id("after"), limit)
+    next_after = page[-1].record.campaign.campaign_id if len(page) == limit else None
+    return http_api.ok({"campaigns": [_listed_body(listed) for listed in page], "next_after": next_after})
+
+
+def _pause(request: Request) -> Answer:
+    return _campaign_answer(bootstrap.campaigns().set_paused(request.campaign_id, paused=True))
+
+
+def _resume(request: Request) -> Answer:
+    return _campaign_answer(bootstrap.campaigns().set_paused(request.campaign_id, paused=False))
+
+
+def _stats(request: Request) -> Answer:
+    stats = bootstrap.campaigns().stats(request.campaign_id)
+    if isinstance(stats, Refused):
+        return http_api.refused(stats)
+    return http_api.ok(
+        {
+            "capacity": stats.capacity,
+            "accepted": stats.accepted,
+            "unsent": stats.unsent,
+            "queued": stats.queued,
+            "issued": stats.issued,
+            "overflow": stats.overflow,
+            "dead_letters": stats.dead_letters,
+            "oldest_unsent_seconds": stats.oldest_unsent_seconds,
+        }
+    )
+
+
+def _coupons(request: Request) -> Answer:
+    after = request.whole_number("after", 0, 0, CAPACITY_MAX)
+    limit = request.whole_number("limit", _PAGE_DEFAULT, 1, _PAGE_MAX)
+    coupons = bootstrap.campaigns().coupons(request.campaign_id, after, limit)
+    if isinstance(coupons, Refused):
+        return http_api.refused(coupons)
+    next_after = coupons[-1].claim.sequence if len(coupons) == limit else None
+    return http_api.ok({"coupons": [_coupon_body(coupon) for coupon in coupons], "next_after": next_after})
+
+
+def _rebuild(request: Request) -> Answer:
+    _ = request.campaign_id
+    detail = "rebuilding a gate is not available in this version"
+    return http_api.problem(HTTPStatus.NOT_IMPLEMENTED, "not_implemented", detail)
+
+
+def _campaign_answer(outcome: GateView | Refused) -> Answer:
+    return http_api.refused(outcome) if isinstance(outcome, Refused) else http_api.ok(http_api.campaign_body(outcome))
+
+
+def _listed_body(listed: Listed) -> dict[str, Any]:
+    campaign = listed.record.campaign
+    seen = http_api.campaign_body(listed.view) if listed.view else {"state": "unavailable", "remaining": None}
+    return {
+        "campaign_id": campaign.campaign_id,
+        "name": campaign.name,
+        "state": seen["state"],
+        "capacity": campaign.capacity,
+        "remaining": seen["remaining"],
+        "opens_at": to_rfc3339(campaign.opens_at),
+        "closes_at": to_rfc3339(campaign.closes_at),
+        "created_at": to_rfc3339(listed.record.created_at),
+        "updated_at": to_rfc3339(listed.record.updated_at),
+    }
+
+
+def _coupon_body(coupon: IssuedCoupon) -> dict[str, Any]:
+    claim = coupon.claim
+    return {
+        "sequence": claim.sequence,
+        "user_id": claim.user_id,
+        "coupon_code": claim.coupon_code,
+        "accepted_at": to_rfc3339(claim.accepted_at),
+        "issued_at": to_rfc3339(coupon.issued_at),
+    }
+
+
+_ROUTES = {
+    route: for_operators(handler)
+    for route, handler in {
+        "PUT /campaigns/{campaign_id}": _put,
+        "GET /campaigns": _list,
+        "POST /campaigns/{campaign_id}/pause": _pause,
+        "POST /campaigns/{campaign_id}/resume": _resume,
+        "GET /campaigns/{campaign_id}/stats": _stats,
+        "GET /campaigns/{campaign_id}/coupons": _coupons,
+        "POST /campaigns/{campaign_id}/rebuild": _rebuild,
+    }.items()
+}

@@ -1,0 +1,40 @@
+"""ApplyFunction: a user applies, asks for their coupon, or looks at a campaign."""
+
+from http import HTTPStatus
+from typing import Any
+
+from firstcome import bootstrap, http_api
+from firstcome.apply import NoCoupon, apply, my_coupon, show_campaign
+from firstcome.http_api import Answer, Event, Request
+from firstcome.model import Refused
+
+
+def lambda_handler(event: Event, context: Any) -> Answer:  # noqa: ARG001 - Lambda's signature
+    """Answer one request of the HTTP API."""
+    return http_api.route(event, _ROUTES)
+
+
+def _apply(request: Request) -> Answer:
+    answer = apply(request.campaign_id, request.user_id, bootstrap.gate(), bootstrap.claim_queue())
+    return http_api.refused(answer) if isinstance(answer, Refused) else http_api.admitted(answer)
+
+
+def _my_coupon(request: Request) -> Answer:
+    answer = my_coupon(request.campaign_id, request.user_id, bootstrap.gate(), bootstrap.claim_queue())
+    if isinstance(answer, NoCoupon):
+        return http_api.problem(HTTPStatus.NOT_FOUND, "no_coupon", "you have no coupon of this campaign")
+    return http_api.refused(answer) if isinstance(answer, Refused) else http_api.admitted(answer)
+
+
+def _show_campaign(request: Request) -> Answer:
+    answer = show_campaign(request.campaign_id, bootstrap.gate())
+    if isinstance(answer, Refused):
+        return http_api.refused(answer)
+    return http_api.ok(http_api.campaign_body(answer), headers={"Cache-Control": "public, max-age=1"})
+
+
+_ROUTES = {
+    "POST /campaigns/{campaign_id}/coupons": _apply,
+    "GET /campaigns/{campaign_id}/coupons/mine": _my_coupon,
+    "GET /campaigns/{campaign_id}": _show_campaign,
+}

@@ -1,0 +1,39 @@
+"""DrainFunction: batches of claims from the queue into the ledger."""
+
+from typing import Any
+
+from firstcome import bootstrap
+from firstcome.observability import logger
+
+_RESERVE_MS = 12_000
+"""Time kept for the last chunk: connecting (3 s), a reply of MySQL (8 s), and the way back."""
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Drain one batch; returns the messages to deliver again (ReportBatchItemFailures).
+
+    Raises:
+        LedgerUnavailableError: MySQL does not take the batch. It is raised on purpose: item failures would keep SQS
+            polling at full speed, an error makes it back off.
+    """
+    bodies = {record["messageId"]: record["body"] for record in event["Records"]}
+    report = bootstrap.drain().drain(bodies, context.get_remaining_time_in_millis() - _RESERVE_MS)
+    logger().info(
+        "drained",
+        extra={
+            "received": len(bodies),
+            "issued": report.issued,
+            "reseated": report.reseated,
+            "overflow": len(report.overflow),
+            "failed": len(report.failed),
+            "is_marked": report.is_marked,
+        },
+    )
+    for reason in report.unreadable:
+        logger().error("unreadable message", extra={"reason": reason})
+    for item in report.overflow:
+        logger().error(
+            "overflow",
+            extra={"campaign_id": item.claim.campaign_id, "sequence": item.claim.sequence, "reason": item.reason.value},
+        )
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failed]}

@@ -1,0 +1,1 @@
+"""One adapter a port: each translates its driver's errors once, and nothing above it knows the driver."""

@@ -1,0 +1,118 @@
+"""The claim queue and the dead-letter queue on SQS."""
+
+from collections.abc import Mapping, Sequence
+from itertools import batched
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from firstcome.errors import QueueUnavailableError
+from firstcome.message import to_body
+from firstcome.model import Claim
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+_BATCH_AT_MOST = 10
+"""Messages SQS takes in one SendMessageBatch."""
+
+_BATCH_BYTES = 900_000
+"""Bytes put into one batch: below the 1 MiB (1,048,576) that SQS takes, the attributes included."""
+
+
+class SqsClaimQueue:
+    """Implements `ports.ClaimQueue`."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def send(self, claim: Claim) -> None:
+        """Implement `ClaimQueue.send`."""
+        try:
+            self._client.send_message(QueueUrl=self._queue_url, MessageBody=to_body(claim))
+        except (BotoCoreError, ClientError) as exc:
+            raise QueueUnavailableError("the claim queue did not confirm a message") from exc
+
+    def send_all(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Implement `ClaimQueue.send_all`."""
+        sent: list[Claim] = []
+        for batch in batched(claims, _BATCH_AT_MOST, strict=False):
+            entries: list[SendMessageBatchRequestEntryTypeDef] = [
+                {"Id": str(index), "MessageBody": to_body(claim)} for index, claim in enumerate(batch)
+            ]
+            confirmed = _send_batch(self._client, self._queue_url, entries)
+            sent.extend(claim for index, claim in enumerate(batch) if str(index) in confirmed)
+        return sent
+
+
+class SqsDeadLetters:
+    """Implements `ports.DeadLetters`."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def bury(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
+        """Implement `DeadLetters.bury`. The message keeps its body and gains `reason` and `original_message_id`."""
+        buried: set[str] = set()
+        for batch in _by_size(messages):
+            entries: list[SendMessageBatchRequestEntryTypeDef] = [
+                {
+                    "Id": str(index),
+                    "MessageBody": body,
+                    "MessageAttributes": {
+                        "reason": {"DataType": "String", "StringValue": reason},
+                        "original_message_id": {"DataType": "String", "StringValue": message_id},
+                    },
+                }
+                for index, (message_id, body, reason) in enumerate(batch)
+            ]
+            confirmed = _send_batch(self._client, self._queue_url, entries)
+            buried.update(message_id for index, (message_id, _, _) in enumerate(batch) if str(index) in confirmed)
+        return buried
+
+    def count(self) -> int:
+        """Implement `DeadLetters.count`."""
+        return _count(self._client, self._queue_url)
+
+
+def _send_batch(
+    client: "SQSClient", queue_url: str, entries: Sequence["SendMessageBatchRequestEntryTypeDef"]
+) -> set[str]:
+    """Send one batch; returns the ids SQS confirmed. HTTP 200 says nothing: each entry has its own outcome."""
+    try:
+        reply = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
+    except (BotoCoreError, ClientError) as exc:
+        raise QueueUnavailableError("the queue did not confirm a batch") from exc
+    return {entry["Id"] for entry in reply.get("Successful", [])}
+
+
+def _by_size(messages: Mapping[str, tuple[str, str]]) -> list[list[tuple[str, str, str]]]:
+    """Cut messages into batches that SQS takes, by number and by bytes."""
+    batches: list[list[tuple[str, str, str]]] = []
+    size = 0
+    for message_id, (body, reason) in messages.items():
+        bytes_more = len(body.encode("utf-8", "surrogatepass"))
+        if not batches or len(batches[-1]) == _BATCH_AT_MOST or size + bytes_more > _BATCH_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append((message_id, body, reason))
+        size += bytes_more
+    return batches
+
+
+def _count(client: "SQSClient", queue_url: str) -> int:
+    try:
+        reply = client.get_queue_attributes(
+            QueueUrl=queue_url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+                "ApproximateNumberOfMessagesDelayed",
+            ],
+        )
+    except (BotoCoreError, ClientError) as exc:
+        raise QueueUnavailableError("the queue did not tell its depth") from exc
+    return sum(int(number) for number in reply["Attributes"].values())

@@ -1,0 +1,61 @@
+"""Use cases of a signed-in user: apply for a coupon, ask for one's own, look at a campaign."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from firstcome.errors import GateUnavailableError
+from firstcome.model import Admission, GateView, Refusal, Refused, new_coupon_code
+from firstcome.ports import ClaimQueue, Gate
+
+
+@dataclass(frozen=True, slots=True)
+class NoCoupon:
+    """The user has no coupon of this campaign."""
+
+
+def apply(campaign_id: str, user_id: str, gate: Gate, queue: ClaimQueue) -> Admission | Refused:
+    """Admit the user, or say why not. An admission is returned only once its claim is in the queue.
+
+    The gate notes a claim as unsent in the step that makes it. So whatever fails after that step, the claim is kept:
+    this user asking again sends it, and so does the relay.
+
+    Raises:
+        GateUnavailableError: nothing is known; asking again is safe.
+        QueueUnavailableError: the claim is kept; asking again sends it.
+    """
+    answer = gate.apply(campaign_id, user_id, new_coupon_code())
+    if isinstance(answer, Admission):
+        _make_sure_it_is_queued(answer, gate, queue)
+    return answer
+
+
+def my_coupon(campaign_id: str, user_id: str, gate: Gate, queue: ClaimQueue) -> Admission | NoCoupon | Refused:
+    """Return the user's coupon as the gate has it; like any claim, it is in the queue before it is shown.
+
+    Raises:
+        GateUnavailableError: nothing is known.
+        QueueUnavailableError: the claim is kept; asking again sends it.
+    """
+    admission = gate.find(campaign_id, user_id)
+    if admission is not None:
+        _make_sure_it_is_queued(admission, gate, queue)
+        return admission
+    return NoCoupon() if gate.show(campaign_id) else Refused(Refusal.CAMPAIGN_NOT_FOUND)
+
+
+def show_campaign(campaign_id: str, gate: Gate) -> GateView | Refused:
+    """Return a campaign as anyone may see it.
+
+    Raises:
+        GateUnavailableError: nothing is known.
+    """
+    return gate.show(campaign_id) or Refused(Refusal.CAMPAIGN_NOT_FOUND)
+
+
+def _make_sure_it_is_queued(admission: Admission, gate: Gate, queue: ClaimQueue) -> None:
+    if not admission.is_unsent:
+        return
+    queue.send(admission.claim)
+    with suppress(GateUnavailableError):
+        # The claim is safe in the queue. Left noted as unsent, it is sent once more by the relay, which does no harm.
+        gate.confirm_sent([admission.claim])

@@ -1,0 +1,191 @@
+"""The one place that builds clients. Each is built when first needed, once an environment, and kept for the next call.
+
+Timeouts are chosen so that a function answers before Lambda ends it: see the arithmetic beside each Timeout in
+template.yaml. Drivers are imported where they are built, so that a function pays only for those it uses.
+"""
+
+import json
+import ssl
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from firstcome import settings
+from firstcome.adapters.redis_gate import RedisGate
+from firstcome.campaigns import Campaigns
+from firstcome.drain import Drain
+from firstcome.pace import Pace
+from firstcome.times import Millis
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from pymysql.connections import Connection as MysqlConnection
+    from pymysql.cursors import Cursor
+
+    from firstcome.adapters.mysql_ledger import MysqlLedger
+    from firstcome.adapters.sqs import SqsClaimQueue, SqsDeadLetters
+
+REDIS_TIMEOUT_SECONDS = 0.5
+"""To connect to Redis, and again to wait for each reply; above the WAIT of 0.2 s."""
+
+SQS_CONNECT_TIMEOUT_SECONDS = 0.5
+SQS_READ_TIMEOUT_SECONDS = 2.0
+
+MYSQL_CONNECT_TIMEOUT_SECONDS = 3
+MYSQL_READ_TIMEOUT_SECONDS = 8
+"""To wait for each reply of MySQL; above the lock wait of 5 s, below the functions' 29 and 30 s."""
+
+_ER_ACCESS_DENIED = 1045
+
+
+class MonotonicClock:
+    """Implements `ports.Clock`."""
+
+    def now(self) -> Millis:
+        """Implement `Clock.now`."""
+        return time.monotonic_ns() // 1_000_000
+
+    def sleep(self, duration_ms: int) -> None:
+        """Implement `Clock.sleep`."""
+        time.sleep(duration_ms / 1000)
+
+
+@cache
+def gate() -> RedisGate:
+    """Build the gate on one connection that never repeats a command by itself.
+
+    redis-py repeats up to ten times by default. The scripts could bear it, but a slow Redis would be asked eleven
+    times.
+    """
+    from redis.backoff import NoBackoff
+    from redis.connection import Connection, SSLConnection
+    from redis.retry import Retry
+
+    where = settings.RedisSettings.from_env()
+    options: dict[str, Any] = {
+        "host": where.host,
+        "port": where.port,
+        "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
+        "socket_timeout": REDIS_TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+        # RESP 2 and no library name: nothing is sent before the first command.
+        "protocol": 2,
+        "lib_name": None,
+        "lib_version": None,
+    }
+    if where.use_tls:
+        connection: Connection = SSLConnection(
+            ssl_cert_reqs="required", ssl_check_hostname=True, ssl_min_version=ssl.TLSVersion.TLSv1_2, **options
+        )
+    else:
+        connection = Connection(**options)
+    return RedisGate(connection, where.replica_acks)
+
+
+@cache
+def claim_queue() -> "SqsClaimQueue":
+    """Build the claim queue."""
+    from firstcome.adapters.sqs import SqsClaimQueue
+
+    return SqsClaimQueue(_sqs(), settings.claim_queue_url())
+
+
+@cache
+def dead_letters() -> "SqsDeadLetters":
+    """Build the dead-letter queue."""
+    from firstcome.adapters.sqs import SqsDeadLetters
+
+    return SqsDeadLetters(_sqs(), settings.dead_letter_queue_url())
+
+
+@cache
+def ledger() -> "MysqlLedger":
+    """Build the ledger."""
+    from firstcome.adapters.mysql_ledger import MysqlLedger
+
+    return MysqlLedger(_connect_to_mysql)
+
+
+@cache
+def drain() -> Drain:
+    """Build the drain."""
+    pace = settings.PaceSettings.from_env()
+    return Drain(
+        ledger=ledger(),
+        gate=gate(),
+        dead_letters=dead_letters(),
+        pace=Pace(pace.rows_per_second, pace.workers, MonotonicClock()),
+    )
+
+
+@cache
+def campaigns() -> Campaigns:
+    """Build the operator's side."""
+    return Campaigns(gate=gate(), ledger=ledger(), dead_letters=dead_letters())
+
+
+@cache
+def _sqs() -> "SQSClient":
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=SQS_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=SQS_READ_TIMEOUT_SECONDS,
+        # One attempt: whoever sends a claim has it noted as unsent until it is confirmed, and sends it again.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        tcp_keepalive=True,
+    )
+    return boto3.client("sqs", config=config)
+
+
+def _connect_to_mysql() -> "MysqlConnection[Cursor]":
+    import pymysql
+
+    try:
+        return _log_in_to_mysql()
+    except pymysql.OperationalError as exc:
+        if not exc.args or exc.args[0] != _ER_ACCESS_DENIED:
+            raise
+        # The password was rotated since this environment read it.
+        _mysql_credentials.cache_clear()
+        return _log_in_to_mysql()
+
+
+def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
+    import pymysql
+
+    from firstcome.adapters.mysql_ledger import SESSION_SQL
+
+    where = settings.MysqlSettings.from_env()
+    user, password = _mysql_credentials(where.secret_arn)
+    connection = pymysql.connect(
+        host=where.host,
+        port=where.port,
+        user=user,
+        password=password,
+        database=where.database,
+        charset="utf8mb4",
+        autocommit=False,
+        connect_timeout=MYSQL_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=MYSQL_READ_TIMEOUT_SECONDS,
+        write_timeout=MYSQL_READ_TIMEOUT_SECONDS,
+        # A context verifies the certificate and the name; PyMySQL's `ssl_ca` alone verifies nothing.
+        ssl=ssl.create_default_context() if where.use_tls else None,
+        ssl_disabled=not where.use_tls,
+    )
+    with connection.cursor() as cursor:
+        for statement in SESSION_SQL:
+            cursor.execute(statement)
+    return connection
+
+
+@cache
+def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
+    reply = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=secret_arn)
+    secret = json.loads(reply["SecretString"])
+    return secret["username"], secret["password"]

@@ -1,0 +1,37 @@
+"""What can go wrong. Refusals (sold out, not open) are values, not errors: see `model`."""
+
+
+class FirstcomeError(Exception):
+    """Root of every error Firstcome raises itself."""
+
+
+class SettingsError(FirstcomeError):
+    """An environment variable is missing or out of range; the message names it and the rule."""
+
+
+class GateUnavailableError(FirstcomeError):
+    """Redis did not answer, or answered too late: whether the call took effect is not known."""
+
+
+class GateLostError(GateUnavailableError):
+    """The campaign is known but its gate is gone: admitting would start again at 1, so nothing is admitted."""
+
+
+class QueueUnavailableError(FirstcomeError):
+    """SQS did not confirm a message: it may or may not be in the queue."""
+
+
+class LedgerUnavailableError(FirstcomeError):
+    """MySQL did not confirm a transaction: it may or may not have been committed."""
+
+
+class UnreadableMessageError(FirstcomeError):
+    """A queue message is not a claim, and never will be.
+
+    Args:
+        reason: stable snake_case word for the dead-letter queue, such as `not_json` or `invalid_sequence`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,216 @@
+"""The edge: API Gateway's HTTP API events (payload 2.0) to plain values, and outcomes to answers.
+
+Errors are `application/problem+json` (RFC 9457) with a stable `code`; the table of codes is docs/openapi.yaml.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from firstcome.errors import FirstcomeError
+from firstcome.model import Admission, GateView, Refusal, Refused, is_campaign_id, is_user_id
+from firstcome.observability import logger
+from firstcome.times import to_rfc3339
+
+type Event = Mapping[str, Any]
+type Answer = dict[str, Any]
+
+BODY_BYTES_MAX = 10_000
+"""Bytes a request's body may have at most; more is refused before it is parsed."""
+
+RETRY_AFTER_SECONDS = 2
+"""When to ask again after a 503."""
+
+
+class ProblemError(Exception):
+    """A request that is refused at the edge: carries its answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer["statusCode"])
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as the handlers need it; every property raises `ProblemError` on what is not acceptable."""
+
+    event: Event
+
+    @property
+    def route(self) -> str:
+        """The route's key in template.yaml, such as `GET /campaigns`."""
+        return str(self.event["routeKey"])
+
+    @property
+    def campaign_id(self) -> str:
+        """The campaign named in the path."""
+        campaign_id = (self.event.get("pathParameters") or {}).get("campaign_id")
+        if not is_campaign_id(campaign_id):
+            detail = "campaign_id must be 1 to 63 of a-z, 0-9 and -, and not start with -"
+            raise ProblemError(problem(HTTPStatus.BAD_REQUEST, "invalid_campaign_id", detail))
+        return str(campaign_id)
+
+    @property
+    def user_id(self) -> str:
+        """The token's subject. API Gateway has verified the token."""
+        claims = self.event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims") or {}
+        subject = claims.get("sub")
+        if not is_user_id(subject):
+            detail = "the token's sub must be 1 to 128 printable characters"
+            raise ProblemError(problem(HTTPStatus.FORBIDDEN, "invalid_subject", detail))
+        return str(subject)
+
+    @property
+    def body(self) -> str:
+        """The body as text; binary bodies, which API Gateway hands over as base64, are not of any use here."""
+        return "" if self.event.get("isBase64Encoded") else str(self.event.get("body") or "")
+
+    def whole_number(self, name: str, default: int, least: int, most: int) -> int:
+        """Read a query parameter."""
+        text = (self.event.get("queryStringParameters") or {}).get(name)
+        if text is None:
+            return default
+        # isdecimal alone would take other alphabets' digits, and int() thousands of them.
+        if text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most:
+            return int(text)
+        raise ProblemError(invalid_parameter(name, f"must be a whole number from {least} to {most}"))
+
+    def optional_campaign_id(self, name: str) -> str | None:
+        """Read a query parameter that names a campaign."""
+        text = (self.event.get("queryStringParameters") or {}).get(name)
+        if text is not None and not is_campaign_id(text):
+            raise ProblemError(invalid_parameter(name, "must be a campaign_id"))
+        return text
+
+    def refuse_large_body(self) -> None:
+        """Refuse a body over `BODY_BYTES_MAX`, without parsing it."""
+        body = self.event.get("body") or ""
+        size = len(body) * 3 // 4 if self.event.get("isBase64Encoded") else len(body.encode("utf-8", "surrogatepass"))
+        if size > BODY_BYTES_MAX:
+            detail = f"a body may have {BODY_BYTES_MAX} bytes at most"
+            raise ProblemError(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail))
+
+
+type Handler = Callable[[Request], Answer]
+
+
+def route(event: Event, handlers: Mapping[str, Handler]) -> Answer:
+    """Answer a request by the handler of its route. Errors of Firstcome become 503."""
+    request = Request(event)
+    try:
+        request.refuse_large_body()
+        return handlers[request.route](request)
+    except ProblemError as exc:
+        return exc.answer
+    except FirstcomeError as exc:
+        # Only the kind: a driver's message may name hosts, keys or queries.
+        logger().warning("unavailable", extra={"kind": type(exc).__name__, "route": request.route})
+        return unavailable()
+
+
+def for_operators(handler: Handler) -> Handler:
+    """Ask for the operator's scope once more behind API Gateway, so that a wrong route setting opens no door."""
+
+    @wraps(handler)
+    def guarded(request: Request) -> Answer:
+        jwt = request.event["requestContext"].get("authorizer", {}).get("jwt", {})
+        granted = set(str((jwt.get("claims") or {}).get("scope", "")).split())
+        if OPERATOR_SCOPE not in granted:
+            detail = f"the token must have the scope {OPERATOR_SCOPE}"
+            raise ProblemError(problem(HTTPStatus.FORBIDDEN, "missing_scope", detail))
+        return handler(request)
+
+    return guarded
+
+
+OPERATOR_SCOPE = "firstcome/operator"
+
+
+def ok(body: Mapping[str, Any], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Answer:
+    """Answer with a JSON body; coupons and figures are not to be stored unless a header says otherwise."""
+    return {
+        "statusCode": int(status),
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
+        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+    }
+
+
+def problem(
+    status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str] | None = None, **members: object
+) -> Answer:
+    """Answer with a problem (RFC 9457): `code` is stable, `detail` is for a person."""
+    body = {
+        "type": f"urn:firstcome:problem:{code}",
+        "title": status.phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        **members,
+    }
+    return {
+        "statusCode": int(status),
+        "headers": {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **(headers or {})},
+        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+    }
+
+
+def unavailable() -> Answer:
+    """Answer that nothing could be settled now, and that asking again is safe."""
+    detail = "the service cannot answer right now; asking again is safe and never gives a second coupon"
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers)
+
+
+def invalid_parameter(name: str, rule: str) -> Answer:
+    """Answer that a query parameter breaks a rule."""
+    return problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"{name} {rule}")
+
+
+def admitted(admission: Admission) -> Answer:
+    """Answer with the user's coupon: 202 when this very request claimed it, else 200."""
+    claim = admission.claim
+    body = {
+        "status": "issued" if admission.is_issued else "accepted",
+        "campaign_id": claim.campaign_id,
+        "sequence": claim.sequence,
+        "coupon_code": claim.coupon_code,
+        "accepted_at": to_rfc3339(claim.accepted_at),
+    }
+    return ok(body, HTTPStatus.ACCEPTED if admission.is_new else HTTPStatus.OK)
+
+
+def refused(answer: Refused) -> Answer:
+    """Answer with a refusal."""
+    status, detail = _REFUSALS[answer.refusal]
+    if answer.refusal is not Refusal.NOT_OPEN:
+        return problem(status, answer.refusal, detail)
+    # Rounded up, so that who waits this long is not early again.
+    seconds = -(-(answer.opens_at - answer.now) // 1000)
+    headers = {"Retry-After": str(seconds)}
+    return problem(status, answer.refusal, detail, headers, opens_at=to_rfc3339(answer.opens_at))
+
+
+def campaign_body(view: GateView) -> dict[str, Any]:
+    """Write a campaign as anyone may see it."""
+    campaign = view.campaign
+    return {
+        "campaign_id": campaign.campaign_id,
+        "name": campaign.name,
+        "state": view.phase.value,
+        "capacity": campaign.capacity,
+        "remaining": view.remaining,
+        "opens_at": to_rfc3339(campaign.opens_at),
+        "closes_at": to_rfc3339(campaign.closes_at),
+    }
+
+
+_REFUSALS = {
+    Refusal.SOLD_OUT: (HTTPStatus.CONFLICT, "all coupons of the campaign have been claimed"),
+    Refusal.NOT_OPEN: (HTTPStatus.CONFLICT, "the campaign has not opened yet"),
+    Refusal.CLOSED: (HTTPStatus.CONFLICT, "the campaign has closed"),
+    Refusal.PAUSED: (HTTPStatus.CONFLICT, "the campaign is paused"),
+    Refusal.CAMPAIGN_NOT_FOUND: (HTTPStatus.NOT_FOUND, "there is no such campaign"),
+}

@@ -1,0 +1,62 @@
+-- Admits a user, replays the claim they have, or refuses. The one place where coupons are counted.
+--
+-- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at (ms since the epoch), state (active | paused)
+-- KEYS[2] accepted   counter: the highest sequence given
+-- KEYS[3] claims     hash: user -> "sequence:code:accepted_at"
+-- KEYS[4] unsent     sorted set: user by accepted_at (ms)
+-- KEYS[5] issued     bitmap by sequence
+-- ARGV[1] user
+-- ARGV[2] coupon code to give, if this call admits the user
+--
+-- Returns {"accepted", claim}                       a claim was made, and noted as unsent in the same step
+--         {"replayed", claim, unsent 0|1, issued 0|1}   the user had one
+--         {"missing"}                               no such campaign here; nothing was written, as in all that follow
+--         {"lost"}                                  the campaign without its counter: never start again at 1
+--         {"paused"} {"closed"} {"sold_out"}
+--         {"not_open", opens_at, now}
+local campaign_key, accepted_key, claims_key, unsent_key, issued_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local user, code = ARGV[1], ARGV[2]
+
+local claim = redis.call('HGET', claims_key, user)
+if claim then
+  local unsent = redis.call('ZSCORE', unsent_key, user) and 1 or 0
+  if unsent == 1 then
+    -- Written once more, because WAIT covers only what its own connection wrote.
+    redis.call('HSET', claims_key, user, claim)
+  end
+  local issued = redis.call('GETBIT', issued_key, string.match(claim, '^%d+'))
+  return {'replayed', claim, unsent, issued}
+end
+
+local fields = redis.call('HMGET', campaign_key, 'capacity', 'opens_at', 'closes_at', 'state')
+local capacity, opens_at, closes_at, state = fields[1], fields[2], fields[3], fields[4]
+if not capacity then
+  return {'missing'}
+end
+if state == 'paused' then
+  return {'paused'}
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now < tonumber(opens_at) then
+  return {'not_open', opens_at, string.format('%.0f', now)}
+end
+if now >= tonumber(closes_at) then
+  return {'closed'}
+end
+
+local accepted = redis.call('GET', accepted_key)
+if not accepted then
+  return {'lost'}
+end
+if tonumber(accepted) >= tonumber(capacity) then
+  return {'sold_out'}
+end
+
+local sequence = redis.call('INCR', accepted_key)
+local accepted_at = string.format('%.0f', now)
+claim = sequence .. ':' .. code .. ':' .. accepted_at
+redis.call('HSET', claims_key, user, claim)
+redis.call('ZADD', unsent_key, accepted_at, user)
+return {'accepted', claim}

@@ -1,0 +1,29 @@
+-- Makes or changes a campaign's gate. Never touches the counter of one that is there.
+--
+-- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at, state
+-- KEYS[2] accepted   counter: the highest sequence given
+-- ARGV[1] name
+-- ARGV[2] capacity
+-- ARGV[3] opens_at   ms since the epoch
+-- ARGV[4] closes_at  ms since the epoch
+-- ARGV[5] state      active | paused
+-- ARGV[6] if_missing create | refuse: what to do when there is no gate
+--
+-- Returns {"done"}
+--         {"below_accepted"}   more was accepted than the capacity given; nothing was written
+--         {"missing"}          no gate, and it was to be refused; nothing was written
+local campaign_key, accepted_key = KEYS[1], KEYS[2]
+local name, capacity, opens_at, closes_at, state, if_missing = unpack(ARGV)
+
+local accepted = redis.call('GET', accepted_key)
+local is_whole = accepted and redis.call('EXISTS', campaign_key) == 1
+if not is_whole and if_missing ~= 'create' then
+  return {'missing'}
+end
+if accepted and tonumber(accepted) > tonumber(capacity) then
+  return {'below_accepted'}
+end
+redis.call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
+  'state', state)
+redis.call('SETNX', accepted_key, 0)
+return {'done'}

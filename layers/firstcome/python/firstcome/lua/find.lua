@@ -1,0 +1,22 @@
+-- Returns the claim a user has. Writes nothing.
+--
+-- KEYS[1] campaign   hash; only whether it exists
+-- KEYS[2] claims     hash: user -> "sequence:code:accepted_at"
+-- KEYS[3] unsent     sorted set: user by accepted_at (ms)
+-- KEYS[4] issued     bitmap by sequence
+-- ARGV[1] user
+--
+-- Returns {"replayed", claim, unsent 0|1, issued 0|1} | {"none"} | {"missing"} (no such campaign here)
+local campaign_key, claims_key, unsent_key, issued_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local user = ARGV[1]
+
+local claim = redis.call('HGET', claims_key, user)
+if claim then
+  local unsent = redis.call('ZSCORE', unsent_key, user) and 1 or 0
+  local issued = redis.call('GETBIT', issued_key, string.match(claim, '^%d+'))
+  return {'replayed', claim, unsent, issued}
+end
+if redis.call('EXISTS', campaign_key) == 0 then
+  return {'missing'}
+end
+return {'none'}

@@ -1,0 +1,73 @@
+"""The queue's message: one claim as JSON. Version 1."""
+
+import json
+from collections.abc import Callable
+
+from firstcome.errors import UnreadableMessageError
+from firstcome.model import CAPACITY_MAX, Claim, is_campaign_id, is_coupon_code, is_user_id
+from firstcome.times import from_rfc3339, to_rfc3339
+
+VERSION = 1
+
+
+def to_body(claim: Claim) -> str:
+    """Write a claim as the body of its message."""
+    return json.dumps(
+        {
+            "v": VERSION,
+            "campaign_id": claim.campaign_id,
+            "user_id": claim.user_id,
+            "sequence": claim.sequence,
+            "coupon_code": claim.coupon_code,
+            "accepted_at": to_rfc3339(claim.accepted_at),
+        },
+        separators=(",", ":"),
+    )
+
+
+def from_body(body: str) -> Claim:
+    """Read a claim from the body of its message.
+
+    Raises:
+        UnreadableMessageError: the body is not a claim of a version known here; the reason says why.
+    """
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise UnreadableMessageError("not_json") from exc
+    if not isinstance(fields, dict):
+        raise UnreadableMessageError("not_an_object")
+    if type(fields.get("v")) is not int or fields["v"] != VERSION:
+        raise UnreadableMessageError("unknown_version")
+    for name, is_valid in _FIELDS.items():
+        if name not in fields:
+            raise UnreadableMessageError(f"missing_{name}")
+        if not is_valid(fields[name]):
+            raise UnreadableMessageError(f"invalid_{name}")
+    return Claim(
+        campaign_id=fields["campaign_id"],
+        user_id=fields["user_id"],
+        sequence=fields["sequence"],
+        coupon_code=fields["coupon_code"],
+        accepted_at=from_rfc3339(fields["accepted_at"]),
+    )
+
+
+def _is_sequence(value: object) -> bool:
+    return type(value) is int and 1 <= value <= CAPACITY_MAX
+
+
+def _is_instant(value: object) -> bool:
+    try:
+        return isinstance(value, str) and from_rfc3339(value) >= 0
+    except ValueError:
+        return False
+
+
+_FIELDS: dict[str, Callable[[object], bool]] = {
+    "campaign_id": is_campaign_id,
+    "user_id": is_user_id,
+    "sequence": _is_sequence,
+    "coupon_code": is_coupon_code,
+    "accepted_at": _is_instant,
+}

@@ -1,0 +1,128 @@
+"""What the use cases need of the world. A port has one adapter, and one fake that passes the same tests."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from firstcome.model import (
+    Admission,
+    Campaign,
+    CampaignRecord,
+    Claim,
+    GateCounts,
+    GateView,
+    IssuedCoupon,
+    LedgerCounts,
+    Refused,
+    Settlement,
+)
+from firstcome.times import Millis
+
+
+class Gate(Protocol):
+    """The Redis side that admits. Every method raises `GateUnavailableError`; all may be repeated safely."""
+
+    def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
+        """Admit the user with this code, replay the claim they have, or refuse: one atomic step.
+
+        Raises:
+            GateLostError: the campaign is known but its gate is gone.
+        """
+
+    def find(self, campaign_id: str, user_id: str) -> Admission | None:
+        """Return the user's claim, or None when they have none. Raises `GateLostError`."""
+
+    def show(self, campaign_id: str) -> GateView | None:
+        """Return the campaign, or None when there is no such campaign. Raises `GateLostError`."""
+
+    def confirm_sent(self, claims: Iterable[Claim]) -> None:
+        """Note that the queue has confirmed these claims."""
+
+    def campaign_ids(self) -> list[str]:
+        """Return the ids of all campaigns that have, or had, a gate."""
+
+    def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
+        """Return unsent claims at least that old by the gate's clock, the oldest first."""
+
+    def mark_issued(self, claims: Iterable[Claim]) -> None:
+        """Note that these claims are in the ledger. A gate that is gone is left alone."""
+
+    def remember(self, campaign_ids: Iterable[str]) -> None:
+        """Note that these campaigns have a gate, so that its loss can be told from an unknown campaign."""
+
+    def configure(self, campaign: Campaign) -> bool:
+        """Change a gate. False, and nothing changed, when more was accepted than the capacity given.
+
+        Raises:
+            GateLostError: there is no gate to change.
+        """
+
+    def create(self, campaign: Campaign) -> bool:
+        """Make a gate for a new campaign; a gate that is there already is changed as by `configure`."""
+
+    def counts(self, campaign_id: str) -> GateCounts:
+        """Return how far the campaign's claims are. Raises `GateLostError`."""
+
+
+class ClaimQueue(Protocol):
+    """The queue between gate and ledger. Every method raises `QueueUnavailableError`."""
+
+    def send(self, claim: Claim) -> None:
+        """Queue one claim; returns only once the queue has confirmed it."""
+
+    def send_all(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Queue claims; returns those the queue has confirmed, which may be fewer."""
+
+
+class DeadLetters(Protocol):
+    """Where messages go that nobody can read."""
+
+    def bury(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
+        """Move messages, given as id -> (body, reason); returns the ids confirmed, which may be fewer."""
+
+    def count(self) -> int:
+        """Return about how many messages are here."""
+
+
+class Ledger(Protocol):
+    """The MySQL side that keeps. Every method raises `LedgerUnavailableError` and is one transaction."""
+
+    def issue(self, claims: Sequence[Claim]) -> Settlement:
+        """Write claims; those that are there already count as issued. Either all are settled or none."""
+
+    def create(self, campaign: Campaign) -> bool:
+        """Add a campaign; False, and nothing changed, when it is there already."""
+
+    def update(self, campaign: Campaign) -> None:
+        """Change a campaign's name, capacity, window and state."""
+
+    def find(self, campaign_id: str) -> CampaignRecord | None:
+        """Return a campaign."""
+
+    def campaigns(self, after: str | None, limit: int) -> list[CampaignRecord]:
+        """Return campaigns, the newest first, from behind the one named `after`."""
+
+    def campaign_ids(self) -> list[str]:
+        """Return the ids of all campaigns."""
+
+    def coupons(self, campaign_id: str, after: int, limit: int) -> list[IssuedCoupon]:
+        """Return issued coupons by sequence, from behind the sequence `after`."""
+
+    def counts(self, campaign_id: str) -> LedgerCounts:
+        """Return how far the campaign's claims are."""
+
+    def migrate(self) -> None:
+        """Bring the schema up to date; may be repeated."""
+
+    def alone_with(self, campaign_id: str) -> AbstractContextManager[None]:
+        """Hold off every other operator's change of the campaign for as long as the context lasts."""
+
+
+class Clock(Protocol):
+    """A monotonic clock that can be waited on."""
+
+    def now(self) -> Millis:
+        """Return milliseconds since some fixed instant."""
+
+    def sleep(self, duration_ms: int) -> None:
+        """Wait."""

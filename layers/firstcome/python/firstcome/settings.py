@@ -1,0 +1,120 @@
+"""Settings of the functions, read from the environment when first needed; each fails with the variable's name."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from firstcome.errors import SettingsError
+
+type Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Where the gate is.
+
+    Attributes:
+        replica_acks: replicas that must have an accepted claim before it is answered.
+    """
+
+    host: str
+    port: int
+    use_tls: bool
+    replica_acks: int
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> "RedisSettings":
+        """Read REDIS_HOST, REDIS_PORT, REDIS_TLS and GATE_REPLICA_ACKS. Raises `SettingsError`."""
+        return cls(
+            host=_text(env, "REDIS_HOST"),
+            port=_whole(env, "REDIS_PORT", 1, 65535),
+            use_tls=_yes_or_no(env, "REDIS_TLS"),
+            replica_acks=_whole(env, "GATE_REPLICA_ACKS", 0, 5),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MysqlSettings:
+    """Where the ledger is.
+
+    Attributes:
+        secret_arn: Secrets Manager secret with the JSON fields `username` and `password`.
+    """
+
+    host: str
+    port: int
+    use_tls: bool
+    database: str
+    secret_arn: str
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> "MysqlSettings":
+        """Read MYSQL_HOST, MYSQL_PORT, MYSQL_TLS, MYSQL_DATABASE and MYSQL_SECRET_ARN. Raises `SettingsError`."""
+        return cls(
+            host=_text(env, "MYSQL_HOST"),
+            port=_whole(env, "MYSQL_PORT", 1, 65535),
+            use_tls=_yes_or_no(env, "MYSQL_TLS"),
+            database=_text(env, "MYSQL_DATABASE"),
+            secret_arn=_text(env, "MYSQL_SECRET_ARN"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PaceSettings:
+    """How fast the drain may write.
+
+    Attributes:
+        rows_per_second: all workers together.
+        workers: drain invocations at a time.
+    """
+
+    rows_per_second: int
+    workers: int
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> "PaceSettings":
+        """Read DRAIN_ROWS_PER_SECOND and DRAIN_CONCURRENCY. Raises `SettingsError`."""
+        return cls(
+            rows_per_second=_whole(env, "DRAIN_ROWS_PER_SECOND", 2, 100_000),
+            workers=_whole(env, "DRAIN_CONCURRENCY", 2, 100),
+        )
+
+
+def claim_queue_url(env: Environment = os.environ) -> str:
+    """Read CLAIM_QUEUE_URL. Raises `SettingsError`."""
+    return _text(env, "CLAIM_QUEUE_URL")
+
+
+def dead_letter_queue_url(env: Environment = os.environ) -> str:
+    """Read DEAD_LETTER_QUEUE_URL. Raises `SettingsError`."""
+    return _text(env, "DEAD_LETTER_QUEUE_URL")
+
+
+def relay_after_seconds(env: Environment = os.environ) -> int:
+    """Read RELAY_AFTER_SECONDS. Raises `SettingsError`."""
+    return _whole(env, "RELAY_AFTER_SECONDS", 1, 3600)
+
+
+def _text(env: Environment, name: str) -> str:
+    text = env.get(name, "").strip()
+    if not text:
+        raise SettingsError(f"{name} must be set")
+    return text
+
+
+def _whole(env: Environment, name: str, least: int, most: int) -> int:
+    rule = f"{name} must be a whole number from {least} to {most}"
+    try:
+        number = int(_text(env, name))
+    except ValueError as exc:
+        raise SettingsError(rule) from exc
+    if not least <= number <= most:
+        raise SettingsError(rule)
+    return number
+
+
+def _yes_or_no(env: Environment, name: str) -> bool:
+    text = _text(env, name)
+    if text not in {"true", "false"}:
+        raise SettingsError(f"{name} must be true or false")
+    return text == "true"

@@ -1,0 +1,40 @@
+"""Instants: milliseconds since the epoch inside, RFC 3339 UTC with milliseconds outside."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+type Millis = int
+"""Milliseconds since 1970-01-01T00:00:00Z."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# RFC 3339, section 5.6. `fromisoformat` alone would also take bare dates, week dates and times without a zone.
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def to_rfc3339(instant: Millis) -> str:
+    """Write an instant as `2026-11-23T09:00:00.000Z`."""
+    return to_datetime(instant).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str) -> Millis:
+    """Read an RFC 3339 date-time with any offset; digits below the millisecond are cut off.
+
+    Raises:
+        ValueError: the text is not an RFC 3339 date-time, or not an instant of the calendar.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError("not an RFC 3339 date-time")
+    try:
+        return from_datetime(datetime.fromisoformat(text.upper()))
+    except OverflowError as exc:
+        raise ValueError("not an instant of the calendar") from exc
+
+
+def to_datetime(instant: Millis) -> datetime:
+    """Return the instant as an aware UTC datetime."""
+    return _EPOCH + timedelta(milliseconds=instant)
+
+
+def from_datetime(moment: datetime) -> Millis:
+    """Return an aware datetime as milliseconds, rounded down."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
