@@ -70,8 +70,7 @@ def gate() -> RedisGate:
         "retry": Retry(NoBackoff(), 0),
         # RESP 2 and no library name: nothing is sent before the first command.
         "protocol": 2,
-        "lib_name": None,
-        "lib_version": None,
+        "driver_info": None,
     }
     if where.use_tls:
         connection: Connection = SSLConnection(

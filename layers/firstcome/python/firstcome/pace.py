@@ -18,7 +18,8 @@ class Pace:
     """
 
     def __init__(self, rows_per_second: int, workers: int, clock: Clock) -> None:
-        self._ms_per_row = 1000 * workers / rows_per_second
+        self._rows_per_second = rows_per_second
+        self._workers = workers
         self._chunk_rows = max(1, rows_per_second // workers)
         self._clock = clock
 
@@ -30,7 +31,8 @@ class Pace:
         began = self._clock.now()
         for start in range(0, len(rows), self._chunk_rows):
             chunk = rows[start : start + self._chunk_rows]
-            duration = round(len(chunk) * self._ms_per_row)
+            # Rounded up, or rows worth less than half a millisecond each would cost nothing one by one.
+            duration = -(-len(chunk) * 1000 * self._workers // self._rows_per_second)
             chunk_began = self._clock.now()
             if start and chunk_began - began + duration > time_left_ms:
                 return

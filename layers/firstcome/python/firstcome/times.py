@@ -8,7 +8,10 @@ type Millis = int
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # RFC 3339, section 5.6. `fromisoformat` alone would also take bare dates, week dates and times without a zone.
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# It also takes an offset of 60 minutes and more, and from Python 3.14 on the hour 24.
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
+)
 
 
 def to_rfc3339(instant: Millis) -> str:
@@ -25,7 +28,8 @@ def from_rfc3339(text: str) -> Millis:
     if not _RFC_3339.fullmatch(text):
         raise ValueError("not an RFC 3339 date-time")
     try:
-        return from_datetime(datetime.fromisoformat(text.upper()))
+        # Through UTC, because an offset can lead out of the years 1 to 9999.
+        return from_datetime(datetime.fromisoformat(text.upper()).astimezone(UTC))
     except OverflowError as exc:
         raise ValueError("not an instant of the calendar") from exc
 

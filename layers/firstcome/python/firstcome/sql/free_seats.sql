@@ -3,7 +3,7 @@
 -- campaign_id, capacity, campaign_id, capacity, gaps at most
 SELECT previous + 1 AS first_seat, sequence - 1 AS last_seat
 FROM (
-  SELECT sequence, LAG(sequence, 1, 0) OVER (ORDER BY sequence) AS previous
+  SELECT sequence, COALESCE(LAG(sequence) OVER (ORDER BY sequence), 0) AS previous
   FROM coupon
   WHERE campaign_id = %s
   UNION ALL

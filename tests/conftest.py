@@ -1,0 +1,197 @@
+"""The servers that tests run on: a real Redis and a real MariaDB of the test run's own, and SQS by moto.
+
+`MYSQL_URL=mysql://user:password@host:port/` runs the database tests on that server instead, in a database made for the
+run and dropped after it.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pymysql
+import pytest
+import redis
+from pymysql.connections import Connection
+from pymysql.cursors import Cursor
+from redis.backoff import NoBackoff
+from redis.connection import Connection as RedisConnection
+from redis.retry import Retry
+
+from firstcome.adapters.mysql_ledger import SESSION_SQL, MysqlLedger
+from firstcome.adapters.redis_gate import RedisGate
+from local.addresses import MysqlAddress
+from local.mariadb_server import install_database, start_mariadb
+from local.ports import with_free_port
+from local.processes import Processes
+from local.redis_server import start_redis
+from local.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RedisTestServer:
+    """A Redis that belongs to the test run; each test finds it empty."""
+
+    port: int
+    client: "redis.Redis"
+
+    def connection(self, timeout: float = 5) -> RedisConnection:
+        """Open one more connection, as the functions do; patient, because test machines are busy."""
+        return RedisConnection(
+            host="127.0.0.1",
+            port=self.port,
+            socket_connect_timeout=timeout,
+            socket_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,
+        )
+
+    def gate(self, replica_acks: int = 0) -> RedisGate:
+        """Make a gate on a connection of its own."""
+        return RedisGate(self.connection(), replica_acks)
+
+
+@dataclass(frozen=True)
+class MysqlTestServer:
+    """A database that belongs to the test run; each test finds its tables empty."""
+
+    address: MysqlAddress
+
+    def connect(self) -> "Connection[Cursor]":
+        """Open one more connection, with the session that the functions have."""
+        connection = pymysql.connect(
+            host=self.address.host,
+            port=self.address.port,
+            user=self.address.user,
+            password=self.address.password,
+            database=self.address.database,
+            charset="utf8mb4",
+            autocommit=False,
+            connect_timeout=10,
+            read_timeout=30,
+            write_timeout=30,
+        )
+        with connection.cursor() as cursor:
+            for statement in SESSION_SQL:
+                cursor.execute(statement)
+        return connection
+
+    def ledger(self) -> MysqlLedger:
+        """Make a ledger on a connection of its own."""
+        return MysqlLedger(self.connect)
+
+    def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """Read what is really in the tables."""
+        connection = self.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(query, values)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A folder for the servers of this test run."""
+    made = Workspace(tmp_path_factory.mktemp("servers"))
+    made.empty()
+    return made
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """What this test run starts, and stops again."""
+    started = Processes()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_port(processes: Processes, workspace: Workspace) -> int:
+    """The port of a Redis for this test run."""
+    return with_free_port(lambda port: start_redis(processes, workspace, port)).port
+
+
+@pytest.fixture
+def redis_server(redis_port: int) -> Iterator[RedisTestServer]:
+    """An empty Redis."""
+    with redis.Redis(host="127.0.0.1", port=redis_port) as client:
+        client.flushall()
+        client.script_flush()
+        yield RedisTestServer(redis_port, client)
+
+
+@pytest.fixture(scope="session")
+def mysql_address(request: pytest.FixtureRequest) -> Iterator[MysqlAddress]:
+    """The database of this test run: on a MariaDB of its own, or on the server that MYSQL_URL names."""
+    url = os.environ.get("MYSQL_URL", "")
+    if not url:
+        processes: Processes = request.getfixturevalue("processes")
+        workspace: Workspace = request.getfixturevalue("workspace")
+        install_database(processes, workspace)
+        yield with_free_port(lambda port: start_mariadb(processes, workspace, port))
+        return
+    parts = urlsplit(url)
+    if parts.scheme != "mysql" or not parts.hostname:
+        raise pytest.UsageError("MYSQL_URL must look like mysql://user:password@host:port/")
+    address = MysqlAddress(
+        parts.hostname,
+        parts.port or 3306,
+        unquote(parts.username or "root"),
+        unquote(parts.password or ""),
+        f"firstcome_test_{uuid.uuid4().hex[:12]}",
+    )
+    _run_on_server(address, f"CREATE DATABASE {address.database} CHARACTER SET utf8mb4")
+    yield address
+    _run_on_server(address, f"DROP DATABASE {address.database}")
+
+
+@pytest.fixture(scope="session")
+def migrated_address(mysql_address: MysqlAddress) -> MysqlAddress:
+    """The same, with the tables."""
+    MysqlTestServer(mysql_address).ledger().migrate()
+    return mysql_address
+
+
+@pytest.fixture
+def mysql_server(migrated_address: MysqlAddress) -> MysqlTestServer:
+    """A database with empty tables."""
+    server = MysqlTestServer(migrated_address)
+    connection = server.connect()
+    with connection.cursor() as cursor:
+        for table in ("campaign", "coupon", "overflow"):
+            cursor.execute(f"DELETE FROM {table}")
+    connection.commit()
+    connection.close()
+    return server
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The clone's folder."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Clear the functions' settings; returns a way to set one."""
+    for name in list(os.environ):
+        if name.startswith(("REDIS_", "MYSQL_", "GATE_", "DRAIN_", "RELAY_", "CLAIM_", "DEAD_", "APPLY_")):
+            monkeypatch.delenv(name)
+    return monkeypatch.setenv
+
+
+def _run_on_server(address: MysqlAddress, statement: str) -> None:
+    without_database = replace(address, database="")
+    connection = pymysql.connect(
+        host=without_database.host,
+        port=without_database.port,
+        user=without_database.user,
+        password=without_database.password,
+    )
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)

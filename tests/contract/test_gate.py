@@ -1,0 +1,340 @@
+"""What any gate must do: the same tests on Redis and on the fake in memory."""
+
+from dataclasses import replace
+from typing import Protocol
+
+import pytest
+
+from firstcome.errors import GateLostError
+from firstcome.model import Admission, Claim, GateView, Refusal, Refused, new_coupon_code
+from firstcome.ports import Gate
+from tests.conftest import RedisTestServer
+from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign, a_campaign_id, a_user_id
+from tests.fakes import FakeClock, MemoryGate
+
+
+class GateWorld(Protocol):
+    """A gate, and the power to lose it."""
+
+    gate: Gate
+
+    def lose(self) -> None:
+        """Wipe everything."""
+
+
+class MemoryWorld:
+    """The fake."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.memory = MemoryGate(self.clock)
+        self.gate: Gate = self.memory
+
+    def lose(self) -> None:
+        self.memory.lose()
+
+
+class RedisWorld:
+    """The adapter on a real Redis."""
+
+    def __init__(self, server: RedisTestServer) -> None:
+        self.server = server
+        self.gate: Gate = server.gate()
+
+    def lose(self) -> None:
+        self.server.client.flushall()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def world(request: pytest.FixtureRequest) -> GateWorld:
+    """Both worlds, one after the other; the service has been set up, and has no campaign."""
+    made: GateWorld
+    made = MemoryWorld() if request.param == "memory" else RedisWorld(request.getfixturevalue("redis_server"))
+    made.gate.remember([])
+    return made
+
+
+def _open(world: GateWorld, capacity: int = 10, **changes: object) -> str:
+    campaign = a_campaign(capacity=capacity, **changes)
+    world.gate.remember([campaign.campaign_id])
+    assert world.gate.create(campaign)
+    return campaign.campaign_id
+
+
+def _apply(world: GateWorld, campaign_id: str, user_id: str = "") -> Admission:
+    answer = world.gate.apply(campaign_id, user_id or a_user_id(), new_coupon_code())
+    assert isinstance(answer, Admission)
+    return answer
+
+
+def test_sequences_run_from_one_without_a_gap(world: GateWorld) -> None:
+    campaign_id = _open(world, capacity=3)
+
+    assert [_apply(world, campaign_id).claim.sequence for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_new_claim_is_the_users_own_and_unsent(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    code = new_coupon_code()
+
+    answer = world.gate.apply(campaign_id, "ann", code)
+
+    assert isinstance(answer, Admission)
+    assert answer == Admission(
+        Claim(campaign_id, "ann", 1, code, answer.claim.accepted_at), is_new=True, is_unsent=True, is_issued=False
+    )
+    assert answer.claim.accepted_at > LONG_AGO
+
+
+def test_the_same_user_gets_the_same_claim_whatever_code_comes_with_the_request(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    first = _apply(world, campaign_id, "ann")
+
+    again = _apply(world, campaign_id, "ann")
+
+    assert again.claim == first.claim
+    assert not again.is_new
+    view = world.gate.show(campaign_id)
+    assert view
+    assert view.accepted == 1
+
+
+@pytest.mark.parametrize("user_id", ["ann", "Ann", "ann ", "änn", "안녕", "a:b:c", "{x}", "'; DROP", "%s", "💥" * 128])
+def test_users_are_told_apart_to_the_letter(world: GateWorld, user_id: str) -> None:
+    campaign_id = _open(world)
+    _apply(world, campaign_id, "someone-else")
+
+    answer = _apply(world, campaign_id, user_id)
+
+    assert answer.claim.user_id == user_id
+    assert answer.claim.sequence == 2
+    assert _apply(world, campaign_id, user_id).claim == answer.claim
+
+
+def test_nothing_is_admitted_beyond_the_capacity(world: GateWorld) -> None:
+    campaign_id = _open(world, capacity=2)
+    users = [a_user_id() for _ in range(4)]
+
+    answers = [world.gate.apply(campaign_id, user, new_coupon_code()) for user in users]
+
+    assert answers[2:] == [Refused(Refusal.SOLD_OUT)] * 2
+    view = world.gate.show(campaign_id)
+    assert view
+    assert (view.accepted, view.remaining) == (2, 0)
+
+
+def test_a_winner_still_gets_the_coupon_when_it_is_sold_out_paused_or_closed(world: GateWorld) -> None:
+    campaign = a_campaign(capacity=1)
+    world.gate.remember([campaign.campaign_id])
+    world.gate.create(campaign)
+    won = _apply(world, campaign.campaign_id, "ann").claim
+
+    assert _apply(world, campaign.campaign_id, "ann").claim == won
+    world.gate.configure(replace(campaign, paused=True))
+    assert _apply(world, campaign.campaign_id, "ann").claim == won
+    world.gate.configure(replace(campaign, closes_at=LONG_AGO + 1))
+    assert _apply(world, campaign.campaign_id, "ann").claim == won
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"paused": True}, Refusal.PAUSED),
+        ({"closes_at": LONG_AGO + 1}, Refusal.CLOSED),
+        ({"opens_at": FAR_AHEAD - 1}, Refusal.NOT_OPEN),
+        # Paused is asked first: it is the operator's word.
+        ({"paused": True, "closes_at": LONG_AGO + 1}, Refusal.PAUSED),
+    ],
+)
+def test_a_campaign_that_is_not_open_refuses_and_counts_nothing(
+    world: GateWorld, changes: dict[str, object], refusal: Refusal
+) -> None:
+    campaign_id = _open(world, **changes)
+
+    answer = world.gate.apply(campaign_id, a_user_id(), new_coupon_code())
+
+    assert isinstance(answer, Refused)
+    assert answer.refusal is refusal
+    view = world.gate.show(campaign_id)
+    assert isinstance(view, GateView)
+    assert view.phase.value == refusal.value
+    assert view.accepted == 0
+
+
+def test_not_open_says_when_it_opens_by_the_gates_clock(world: GateWorld) -> None:
+    campaign_id = _open(world, opens_at=FAR_AHEAD - 5)
+
+    answer = world.gate.apply(campaign_id, a_user_id(), new_coupon_code())
+
+    assert isinstance(answer, Refused)
+    assert answer.opens_at == FAR_AHEAD - 5
+    assert LONG_AGO < answer.now < FAR_AHEAD - 5
+
+
+def test_an_unknown_campaign_is_unknown(world: GateWorld) -> None:
+    _open(world)
+
+    assert world.gate.apply("nobody-made-it", "ann", new_coupon_code()) == Refused(Refusal.CAMPAIGN_NOT_FOUND)
+    assert world.gate.show("nobody-made-it") is None
+    assert world.gate.find("nobody-made-it", "ann") is None
+
+
+def test_a_lost_gate_is_not_taken_for_an_unknown_campaign(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    _apply(world, campaign_id)
+
+    world.lose()
+
+    for ask in (
+        lambda: world.gate.apply(campaign_id, "ann", new_coupon_code()),
+        lambda: world.gate.show(campaign_id),
+        lambda: world.gate.find(campaign_id, "ann"),
+        lambda: world.gate.counts(campaign_id),
+        lambda: world.gate.configure(a_campaign(campaign_id)),
+    ):
+        with pytest.raises(GateLostError):
+            ask()
+
+
+def test_the_gate_of_a_remembered_campaign_is_lost_though_another_one_is_there(world: GateWorld) -> None:
+    _open(world)
+    world.gate.remember(["remembered"])
+
+    with pytest.raises(GateLostError):
+        world.gate.apply("remembered", "ann", new_coupon_code())
+
+
+def test_a_lost_gate_is_not_half_remade_by_late_notes(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    claim = _apply(world, campaign_id).claim
+    world.lose()
+
+    world.gate.mark_issued([claim])
+    world.gate.confirm_sent([claim])
+
+    with pytest.raises(GateLostError):
+        world.gate.show(campaign_id)
+
+
+def test_a_capacity_below_what_was_accepted_changes_nothing(world: GateWorld) -> None:
+    campaign = a_campaign(capacity=5)
+    world.gate.remember([campaign.campaign_id])
+    world.gate.create(campaign)
+    for _ in range(3):
+        _apply(world, campaign.campaign_id)
+
+    assert not world.gate.configure(replace(campaign, capacity=2, name="other"))
+    assert world.gate.configure(replace(campaign, capacity=3))
+
+    view = world.gate.show(campaign.campaign_id)
+    assert view
+    assert view.campaign == replace(campaign, capacity=3)
+
+
+def test_a_raised_capacity_admits_again(world: GateWorld) -> None:
+    campaign = a_campaign(capacity=1)
+    world.gate.remember([campaign.campaign_id])
+    world.gate.create(campaign)
+    _apply(world, campaign.campaign_id)
+    assert world.gate.apply(campaign.campaign_id, "late", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
+
+    world.gate.configure(replace(campaign, capacity=2))
+
+    assert _apply(world, campaign.campaign_id, "late").claim.sequence == 2
+
+
+def test_making_a_gate_that_is_there_never_resets_its_counter(world: GateWorld) -> None:
+    campaign = a_campaign(capacity=5)
+    world.gate.remember([campaign.campaign_id])
+    world.gate.create(campaign)
+    _apply(world, campaign.campaign_id)
+
+    assert world.gate.create(campaign)
+
+    assert _apply(world, campaign.campaign_id).claim.sequence == 2
+
+
+def test_a_claim_is_unsent_until_the_queue_has_confirmed_it(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    first, second = _apply(world, campaign_id, "ann").claim, _apply(world, campaign_id, "bob").claim
+    assert world.gate.unsent(campaign_id, 0, 10) == sorted(
+        [first, second], key=lambda claim: (claim.accepted_at, claim.user_id)
+    )
+
+    world.gate.confirm_sent([first])
+
+    assert world.gate.unsent(campaign_id, 0, 10) == [second]
+    assert not _apply(world, campaign_id, "ann").is_unsent
+    assert _apply(world, campaign_id, "bob").is_unsent
+    assert world.gate.counts(campaign_id).unsent == 1
+
+
+def test_young_unsent_claims_are_left_to_whoever_is_sending_them(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    _apply(world, campaign_id)
+
+    assert world.gate.unsent(campaign_id, 60_000, 10) == []
+
+
+def test_unsent_claims_are_returned_up_to_the_limit(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    for _ in range(5):
+        _apply(world, campaign_id)
+
+    assert len(world.gate.unsent(campaign_id, 0, 3)) == 3
+
+
+def test_an_issued_claim_is_shown_as_issued(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    claim = _apply(world, campaign_id, "ann").claim
+    _apply(world, campaign_id, "bob")
+
+    world.gate.mark_issued([claim])
+
+    found = world.gate.find(campaign_id, "ann")
+    assert found
+    assert found.is_issued
+    assert _apply(world, campaign_id, "ann").is_issued
+    assert not _apply(world, campaign_id, "bob").is_issued
+
+
+def test_a_claim_given_another_seat_is_shown_with_it(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    claim = _apply(world, campaign_id, "ann").claim
+
+    world.gate.mark_issued([replace(claim, sequence=7)])
+
+    found = world.gate.find(campaign_id, "ann")
+    assert found
+    assert (found.claim, found.is_issued) == (replace(claim, sequence=7), True)
+
+
+def test_somebody_elses_claim_is_not_marked(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    claim = _apply(world, campaign_id, "ann").claim
+
+    world.gate.mark_issued([replace(claim, coupon_code=new_coupon_code()), replace(claim, user_id="nobody")])
+
+    found = world.gate.find(campaign_id, "ann")
+    assert found
+    assert (found.claim, found.is_issued) == (claim, False)
+
+
+def test_counts_tell_how_far_the_claims_are(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    for _ in range(3):
+        _apply(world, campaign_id)
+
+    counts = world.gate.counts(campaign_id)
+
+    assert (counts.accepted, counts.unsent) == (3, 3)
+    assert counts.oldest_unsent_ms >= 0
+
+
+def test_campaigns_are_remembered_by_their_ids(world: GateWorld) -> None:
+    ids = sorted(a_campaign_id() for _ in range(3))
+
+    world.gate.remember(ids[:2])
+    world.gate.remember(ids[1:])
+
+    assert world.gate.campaign_ids() == ids

@@ -1,0 +1,355 @@
+"""The ports in memory. Each fake passes the same contract tests as the adapter it stands for, see tests/contract."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from firstcome.errors import GateLostError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
+from firstcome.model import (
+    Admission,
+    Campaign,
+    CampaignRecord,
+    Claim,
+    GateCounts,
+    GateView,
+    IssuedCoupon,
+    LedgerCounts,
+    Overflow,
+    OverflowReason,
+    Phase,
+    Refusal,
+    Refused,
+    Settlement,
+)
+from firstcome.times import Millis
+
+NOW = 1_795_000_000_000
+"""The instant at which fake time begins, in November 2026."""
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    time: Millis = NOW
+    slept_ms: int = 0
+
+    def now(self) -> Millis:
+        """Implement `Clock.now`."""
+        return self.time
+
+    def sleep(self, duration_ms: int) -> None:
+        """Implement `Clock.sleep`."""
+        self.time += duration_ms
+        self.slept_ms += duration_ms
+
+
+@dataclass
+class _GateState:
+    campaign: Campaign
+    accepted: int = 0
+    claims: dict[str, Claim] = field(default_factory=dict)
+    unsent: set[str] = field(default_factory=set)
+    issued: set[int] = field(default_factory=set)
+
+
+@dataclass
+class MemoryGate:
+    """Implements `ports.Gate`; `is_down` makes every call fail."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    is_down: bool = False
+    states: dict[str, _GateState] = field(default_factory=dict)
+    remembered: set[str] | None = None
+
+    def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
+        """Implement `Gate.apply`."""
+        state = self._state_or_none(campaign_id)
+        if state is None:
+            return Refused(Refusal.CAMPAIGN_NOT_FOUND)
+        if user_id in state.claims:
+            return self._admission(state, user_id)
+        phase = self._view(state).phase
+        if phase is Phase.NOT_OPEN:
+            return Refused(Refusal.NOT_OPEN, opens_at=state.campaign.opens_at, now=self.clock.now())
+        if phase is not Phase.OPEN:
+            return Refused(Refusal(phase.value))
+        state.accepted += 1
+        claim = Claim(campaign_id, user_id, state.accepted, coupon_code, self.clock.now())
+        state.claims[user_id] = claim
+        state.unsent.add(user_id)
+        return Admission(claim, is_new=True, is_unsent=True, is_issued=False)
+
+    def find(self, campaign_id: str, user_id: str) -> Admission | None:
+        """Implement `Gate.find`."""
+        state = self._state_or_none(campaign_id)
+        return self._admission(state, user_id) if state and user_id in state.claims else None
+
+    def show(self, campaign_id: str) -> GateView | None:
+        """Implement `Gate.show`."""
+        state = self._state_or_none(campaign_id)
+        return self._view(state) if state else None
+
+    def confirm_sent(self, claims: Iterable[Claim]) -> None:
+        """Implement `Gate.confirm_sent`."""
+        self._answer()
+        for claim in claims:
+            state = self.states.get(claim.campaign_id)
+            if state:
+                state.unsent.discard(claim.user_id)
+
+    def campaign_ids(self) -> list[str]:
+        """Implement `Gate.campaign_ids`."""
+        self._answer()
+        return sorted(self.remembered or ())
+
+    def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
+        """Implement `Gate.unsent`."""
+        self._answer()
+        state = self.states.get(campaign_id)
+        claims = [state.claims[user] for user in state.unsent] if state else []
+        old = [claim for claim in claims if claim.accepted_at <= self.clock.now() - older_than_ms]
+        return sorted(old, key=lambda claim: (claim.accepted_at, claim.user_id))[:limit]
+
+    def mark_issued(self, claims: Iterable[Claim]) -> None:
+        """Implement `Gate.mark_issued`."""
+        self._answer()
+        for claim in claims:
+            state = self.states.get(claim.campaign_id)
+            known = state.claims.get(claim.user_id) if state else None
+            if state and known and known.coupon_code == claim.coupon_code:
+                state.claims[claim.user_id] = claim
+                state.issued.add(claim.sequence)
+
+    def remember(self, campaign_ids: Iterable[str]) -> None:
+        """Implement `Gate.remember`."""
+        self._answer()
+        self.remembered = (self.remembered or set()) | set(campaign_ids)
+
+    def configure(self, campaign: Campaign) -> bool:
+        """Implement `Gate.configure`."""
+        self._answer()
+        state = self.states.get(campaign.campaign_id)
+        if state is None:
+            raise GateLostError(campaign.campaign_id)
+        if state.accepted > campaign.capacity:
+            return False
+        state.campaign = campaign
+        return True
+
+    def create(self, campaign: Campaign) -> bool:
+        """Implement `Gate.create`."""
+        self._answer()
+        self.states.setdefault(campaign.campaign_id, _GateState(campaign))
+        return self.configure(campaign)
+
+    def counts(self, campaign_id: str) -> GateCounts:
+        """Implement `Gate.counts`."""
+        state = self._state_or_none(campaign_id)
+        if state is None:
+            raise GateLostError(campaign_id)
+        oldest = min((state.claims[user].accepted_at for user in state.unsent), default=self.clock.now())
+        return GateCounts(state.accepted, len(state.unsent), self.clock.now() - oldest)
+
+    def lose(self) -> None:
+        """Forget everything, as a wiped server does."""
+        self.states.clear()
+        self.remembered = None
+
+    def _answer(self) -> None:
+        if self.is_down:
+            raise GateUnavailableError("down")
+
+    def _state_or_none(self, campaign_id: str) -> _GateState | None:
+        self._answer()
+        state = self.states.get(campaign_id)
+        if state is None and (self.remembered is None or campaign_id in self.remembered):
+            raise GateLostError(campaign_id)
+        return state
+
+    def _view(self, state: _GateState) -> GateView:
+        return GateView(state.campaign, state.accepted, self.clock.now())
+
+    def _admission(self, state: _GateState, user_id: str) -> Admission:
+        claim = state.claims[user_id]
+        return Admission(
+            claim, is_new=False, is_unsent=user_id in state.unsent, is_issued=claim.sequence in state.issued
+        )
+
+
+@dataclass
+class MemoryQueue:
+    """Implements `ports.ClaimQueue`; `refuses` names users whose claims a batch fails for, `is_down` fails all."""
+
+    sent: list[Claim] = field(default_factory=list)
+    is_down: bool = False
+    refuses: set[str] = field(default_factory=set)
+
+    def send(self, claim: Claim) -> None:
+        """Implement `ClaimQueue.send`."""
+        if self.is_down:
+            raise QueueUnavailableError("down")
+        self.sent.append(claim)
+
+    def send_all(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Implement `ClaimQueue.send_all`."""
+        if self.is_down:
+            raise QueueUnavailableError("down")
+        taken = [claim for claim in claims if claim.user_id not in self.refuses]
+        self.sent += taken
+        return taken
+
+
+@dataclass
+class MemoryDeadLetters:
+    """Implements `ports.DeadLetters`; `buried` is id -> (body, reason)."""
+
+    buried: dict[str, tuple[str, str]] = field(default_factory=dict)
+    is_down: bool = False
+    refuses: set[str] = field(default_factory=set)
+
+    def bury(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
+        """Implement `DeadLetters.bury`."""
+        if self.is_down:
+            raise QueueUnavailableError("down")
+        taken = {message_id: message for message_id, message in messages.items() if message_id not in self.refuses}
+        self.buried.update(taken)
+        return set(taken)
+
+    def count(self) -> int:
+        """Implement `DeadLetters.count`."""
+        if self.is_down:
+            raise QueueUnavailableError("down")
+        return len(self.buried)
+
+
+@dataclass
+class MemoryLedger:
+    """Implements `ports.Ledger`; `is_down` makes every call fail."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    is_down: bool = False
+    records: dict[str, CampaignRecord] = field(default_factory=dict)
+    rows: dict[tuple[str, int], IssuedCoupon] = field(default_factory=dict)
+    overflow: dict[tuple[str, str, str], Overflow] = field(default_factory=dict)
+    is_migrated: bool = False
+
+    def issue(self, claims: Sequence[Claim]) -> Settlement:
+        """Implement `Ledger.issue`."""
+        self._answer()
+        issued: list[Claim] = []
+        reseated: list[Claim] = []
+        overflow: list[Overflow] = []
+        ordered = sorted(set(claims), key=lambda claim: (claim.campaign_id, claim.sequence, claim.user_id))
+        homeless = [claim for claim in ordered if not self._seat(claim)]
+        issued += [claim for claim in ordered if claim not in homeless]
+        for claim in homeless:
+            outcome = self._reseat(claim)
+            if isinstance(outcome, Overflow):
+                self.overflow[(claim.campaign_id, claim.user_id, claim.coupon_code)] = outcome
+                overflow.append(outcome)
+            else:
+                reseated.append(outcome)
+        return Settlement([*issued, *reseated], reseated, overflow)
+
+    def create(self, campaign: Campaign) -> bool:
+        """Implement `Ledger.create`."""
+        self._answer()
+        if campaign.campaign_id in self.records:
+            return False
+        # A millisecond later each time, so that "newest first" is an order.
+        self.clock.time += 1
+        self.records[campaign.campaign_id] = CampaignRecord(campaign, self.clock.now(), self.clock.now())
+        return True
+
+    def update(self, campaign: Campaign) -> None:
+        """Implement `Ledger.update`."""
+        self._answer()
+        record = self.records.get(campaign.campaign_id)
+        if record:
+            self.records[campaign.campaign_id] = replace(record, campaign=campaign, updated_at=self.clock.now())
+
+    def find(self, campaign_id: str) -> CampaignRecord | None:
+        """Implement `Ledger.find`."""
+        self._answer()
+        return self.records.get(campaign_id)
+
+    def campaigns(self, after: str | None, limit: int) -> list[CampaignRecord]:
+        """Implement `Ledger.campaigns`."""
+        self._answer()
+        newest_first = sorted(self.records.values(), key=_age_key, reverse=True)
+        if after is None:
+            return newest_first[:limit]
+        if after not in self.records:
+            return []
+        mark = _age_key(self.records[after])
+        return [record for record in newest_first if _age_key(record) < mark][:limit]
+
+    def campaign_ids(self) -> list[str]:
+        """Implement `Ledger.campaign_ids`."""
+        self._answer()
+        return sorted(self.records)
+
+    def coupons(self, campaign_id: str, after: int, limit: int) -> list[IssuedCoupon]:
+        """Implement `Ledger.coupons`."""
+        self._answer()
+        return [row for (of, sequence), row in sorted(self.rows.items()) if of == campaign_id and sequence > after][
+            :limit
+        ]
+
+    def counts(self, campaign_id: str) -> LedgerCounts:
+        """Implement `Ledger.counts`."""
+        self._answer()
+        held = {(row.claim.user_id, row.claim.coupon_code) for (of, _), row in self.rows.items() if of == campaign_id}
+        kept = [key for key in self.overflow if key[0] == campaign_id and key[1:] not in held]
+        return LedgerCounts(len(held), len(kept))
+
+    def migrate(self) -> None:
+        """Implement `Ledger.migrate`."""
+        self._answer()
+        self.is_migrated = True
+
+    @contextmanager
+    def alone_with(self, campaign_id: str) -> Iterator[None]:
+        """Implement `Ledger.alone_with`: these tests have one thread."""
+        self._answer()
+        yield
+
+    def _answer(self) -> None:
+        if self.is_down:
+            raise LedgerUnavailableError("down")
+
+    def _capacity(self, campaign_id: str) -> int:
+        record = self.records.get(campaign_id)
+        return record.campaign.capacity if record else 0
+
+    def _seat(self, claim: Claim) -> bool:
+        """Write a claim's row as INSERT IGNORE does; whether the row is there and is the claim's."""
+        rows = [row.claim for row in self.rows.values()]
+        seat = (claim.campaign_id, claim.sequence)
+        is_free = seat not in self.rows and claim.sequence <= self._capacity(claim.campaign_id)
+        is_new_user = all((row.campaign_id, row.user_id) != (claim.campaign_id, claim.user_id) for row in rows)
+        is_new_code = all(row.coupon_code != claim.coupon_code for row in rows)
+        if is_free and is_new_user and is_new_code:
+            self.rows[seat] = IssuedCoupon(claim, self.clock.now())
+        holder = self.rows.get(seat)
+        return holder is not None and (holder.claim.user_id, holder.claim.coupon_code) == (
+            claim.user_id,
+            claim.coupon_code,
+        )
+
+    def _reseat(self, claim: Claim) -> Claim | Overflow:
+        for (campaign_id, sequence), row in self.rows.items():
+            if (campaign_id, row.claim.user_id) == (claim.campaign_id, claim.user_id):
+                if row.claim.coupon_code == claim.coupon_code:
+                    return replace(claim, sequence=sequence)
+                return Overflow(claim, OverflowReason.USER_HAS_COUPON)
+        for sequence in range(self._capacity(claim.campaign_id), 0, -1):
+            if (claim.campaign_id, sequence) not in self.rows:
+                moved = replace(claim, sequence=sequence)
+                return moved if self._seat(moved) else Overflow(claim, OverflowReason.CODE_TAKEN)
+        return Overflow(claim, OverflowReason.NO_SEAT)
+
+
+def _age_key(record: CampaignRecord) -> tuple[Millis, str]:
+    return record.created_at, record.campaign.campaign_id
