@@ -3,6 +3,7 @@
 import itertools
 import uuid
 from dataclasses import replace
+from typing import Any
 
 from firstcome.model import Campaign, Claim, new_coupon_code
 from firstcome.times import from_rfc3339
@@ -23,10 +24,10 @@ def a_user_id() -> str:
     return f"user-{next(_numbers)}-{uuid.uuid4().hex[:8]}"
 
 
-def a_campaign(campaign_id: str = "", *, capacity: int = 10, **changes: object) -> Campaign:
+def a_campaign(campaign_id: str = "", *, capacity: int = 10, **changes: Any) -> Campaign:
     """Return an open campaign, with the changes given."""
     campaign = Campaign(campaign_id or a_campaign_id(), "Spring sale", capacity, LONG_AGO, FAR_AHEAD)
-    return replace(campaign, **changes)  # type: ignore[arg-type]  # mypy cannot see which fields are named
+    return replace(campaign, **changes)
 
 
 def a_claim(campaign_id: str, sequence: int, user_id: str = "", coupon_code: str = "") -> Claim:

@@ -233,6 +233,7 @@ class MemoryLedger:
     rows: dict[tuple[str, int], IssuedCoupon] = field(default_factory=dict)
     overflow: dict[tuple[str, str, str], Overflow] = field(default_factory=dict)
     is_migrated: bool = False
+    alone: list[str] = field(default_factory=list)
 
     def issue(self, claims: Sequence[Claim]) -> Settlement:
         """Implement `Ledger.issue`."""
@@ -311,9 +312,11 @@ class MemoryLedger:
 
     @contextmanager
     def alone_with(self, campaign_id: str) -> Iterator[None]:
-        """Implement `Ledger.alone_with`: these tests have one thread."""
+        """Implement `Ledger.alone_with`, for one thread."""
         self._answer()
+        self.alone.append(campaign_id)
         yield
+        self.alone.remove(campaign_id)
 
     def _answer(self) -> None:
         if self.is_down:

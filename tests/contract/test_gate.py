@@ -1,7 +1,7 @@
 """What any gate must do: the same tests on Redis and on the fake in memory."""
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -54,7 +54,7 @@ def world(request: pytest.FixtureRequest) -> GateWorld:
     return made
 
 
-def _open(world: GateWorld, capacity: int = 10, **changes: object) -> str:
+def _open(world: GateWorld, capacity: int = 10, **changes: Any) -> str:
     campaign = a_campaign(capacity=capacity, **changes)
     world.gate.remember([campaign.campaign_id])
     assert world.gate.create(campaign)
@@ -147,7 +147,7 @@ def test_a_winner_still_gets_the_coupon_when_it_is_sold_out_paused_or_closed(wor
     ],
 )
 def test_a_campaign_that_is_not_open_refuses_and_counts_nothing(
-    world: GateWorld, changes: dict[str, object], refusal: Refusal
+    world: GateWorld, changes: dict[str, Any], refusal: Refusal
 ) -> None:
     campaign_id = _open(world, **changes)
 

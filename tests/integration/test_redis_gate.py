@@ -1,0 +1,262 @@
+"""The gate on a real Redis: races, one round trip, lost scripts, lost connections, silent servers."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import Connection
+from redis.retry import Retry
+
+from firstcome.adapters.redis_gate import GateKeys, RedisGate
+from firstcome.errors import GateLostError, GateUnavailableError
+from firstcome.model import Admission, Refusal, Refused, new_coupon_code
+from tests.conftest import RedisTestServer
+from tests.factories import a_campaign, a_user_id
+
+THREADS = 100
+
+
+def _open(gate: RedisGate, capacity: int) -> str:
+    campaign = a_campaign(capacity=capacity)
+    gate.remember([campaign.campaign_id])
+    gate.create(campaign)
+    return campaign.campaign_id
+
+
+def _rush(server: RedisTestServer, campaign_id: str, users: list[str]) -> list[Admission | Refused]:
+    """Let every user apply at the same moment, each on a connection of their own."""
+    start = threading.Barrier(len(users))
+
+    def apply(user: str) -> Admission | Refused:
+        gate = server.gate()
+        gate.show(campaign_id)
+        start.wait(timeout=30)
+        return gate.apply(campaign_id, user, new_coupon_code())
+
+    with ThreadPoolExecutor(len(users)) as pool:
+        return list(pool.map(apply, users))
+
+
+@pytest.mark.parametrize("capacity", [1, 5, 99])
+def test_a_hundred_threads_get_exactly_the_capacity(redis_server: RedisTestServer, capacity: int) -> None:
+    campaign_id = _open(redis_server.gate(), capacity)
+
+    answers = _rush(redis_server, campaign_id, [a_user_id() for _ in range(THREADS)])
+
+    won = [answer.claim.sequence for answer in answers if isinstance(answer, Admission)]
+    assert sorted(won) == list(range(1, capacity + 1))
+    assert [answer for answer in answers if isinstance(answer, Refused)] == [Refused(Refusal.SOLD_OUT)] * (
+        THREADS - capacity
+    )
+
+
+def test_a_hundred_threads_of_one_user_get_one_coupon(redis_server: RedisTestServer) -> None:
+    campaign_id = _open(redis_server.gate(), 50)
+
+    answers = _rush(redis_server, campaign_id, ["ann"] * THREADS)
+
+    claims = {answer.claim for answer in answers if isinstance(answer, Admission)}
+    assert len(claims) == 1
+    assert sum(isinstance(answer, Admission) and answer.is_new for answer in answers) == 1
+    assert redis_server.client.get(GateKeys(campaign_id).accepted) == b"1"
+
+
+def test_a_refusal_costs_one_round_trip_and_writes_nothing(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 1)
+    gate.apply(campaign_id, "ann", new_coupon_code())
+    gate.apply(campaign_id, "bob", new_coupon_code())
+    before = redis_server.client.info("everything")
+
+    assert gate.apply(campaign_id, "carl", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
+
+    after = redis_server.client.info("everything")
+    assert after["rdb_changes_since_last_save"] == before["rdb_changes_since_last_save"]
+    calls = {
+        name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after if "cmdstat" in name
+    }
+    # INFO is this test's own question; the rest of the script's commands are reads within the one call.
+    assert {name: count for name, count in calls.items() if count} == {
+        "cmdstat_info": 1,
+        "cmdstat_evalsha": 1,
+        "cmdstat_hget": 1,
+        "cmdstat_hmget": 1,
+        "cmdstat_time": 1,
+        "cmdstat_get": 1,
+    }
+
+
+def test_no_key_of_a_gate_expires(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 2)
+    answer = gate.apply(campaign_id, "ann", new_coupon_code())
+    assert isinstance(answer, Admission)
+    gate.mark_issued([answer.claim])
+
+    keys = redis_server.client.keys("*")
+
+    assert len(keys) == 6
+    assert {redis_server.client.ttl(key) for key in keys} == {-1}
+
+
+def test_a_flushed_script_cache_heals(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 2)
+    gate.apply(campaign_id, "ann", new_coupon_code())
+
+    redis_server.client.script_flush()
+
+    answer = gate.apply(campaign_id, "bob", new_coupon_code())
+    assert isinstance(answer, Admission)
+    assert answer.claim.sequence == 2
+
+
+def test_a_connection_closed_since_its_last_use_is_replaced(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 2)
+    gate.apply(campaign_id, "ann", new_coupon_code())
+
+    redis_server.client.client_kill_filter(_type="normal", skipme=True)
+
+    answer = gate.apply(campaign_id, "bob", new_coupon_code())
+    assert isinstance(answer, Admission)
+    assert answer.claim.sequence == 2
+
+
+def test_a_campaign_without_its_counter_never_starts_again_at_one(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 2)
+    gate.apply(campaign_id, "ann", new_coupon_code())
+    redis_server.client.delete(GateKeys(campaign_id).accepted)
+
+    with pytest.raises(GateLostError):
+        gate.apply(campaign_id, "bob", new_coupon_code())
+
+
+def test_a_sentinel_that_is_gone_makes_every_unknown_campaign_suspect(redis_server: RedisTestServer) -> None:
+    with pytest.raises(GateLostError):
+        redis_server.gate().apply("any", "ann", new_coupon_code())
+
+
+def test_without_the_replicas_asked_for_nothing_is_accepted_for_good(redis_server: RedisTestServer) -> None:
+    campaign_id = _open(redis_server.gate(), 2)
+    careful = redis_server.gate(replica_acks=1)
+
+    with pytest.raises(GateUnavailableError):
+        careful.apply(campaign_id, "ann", new_coupon_code())
+
+    # The claim is kept, and is the user's own once they ask again.
+    found = redis_server.gate().find(campaign_id, "ann")
+    assert found
+    assert (found.claim.sequence, found.is_unsent) == (1, True)
+
+
+def test_asking_again_elsewhere_does_not_get_round_the_replicas(redis_server: RedisTestServer) -> None:
+    campaign_id = _open(redis_server.gate(), 2)
+    with pytest.raises(GateUnavailableError):
+        redis_server.gate(replica_acks=1).apply(campaign_id, "ann", new_coupon_code())
+
+    with pytest.raises(GateUnavailableError):
+        redis_server.gate(replica_acks=1).apply(campaign_id, "ann", new_coupon_code())
+
+
+def test_a_server_that_is_out_of_memory_admits_nobody_and_half_of_nothing(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 2)
+    redis_server.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(GateUnavailableError):
+            gate.apply(campaign_id, "ann", new_coupon_code())
+    finally:
+        redis_server.client.config_set("maxmemory", 0)
+
+    answer = gate.apply(campaign_id, "ann", new_coupon_code())
+    assert isinstance(answer, Admission)
+    assert (answer.claim.sequence, answer.is_new) == (1, True)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A server that takes connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_a_silent_server_is_asked_once_and_given_up(silent_port: int) -> None:
+    connection = Connection(
+        host="127.0.0.1",
+        port=silent_port,
+        socket_connect_timeout=0.2,
+        socket_timeout=0.2,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        driver_info=None,
+    )
+
+    with pytest.raises(GateUnavailableError) as caught:
+        RedisGate(connection).apply("demo", "ann", new_coupon_code())
+
+    assert isinstance(caught.value.__cause__, redis.TimeoutError)
+    assert str(silent_port) not in str(caught.value)
+
+
+class CutReply:
+    """A proxy that lets requests through and, while `cuts` is set, closes the connection instead of answering."""
+
+    def __init__(self, port: int) -> None:
+        self._upstream = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self.cuts = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._upstream)) as upstream:
+            while request := client.recv(65536):
+                upstream.sendall(request)
+                reply = upstream.recv(65536)
+                if self.cuts.is_set():
+                    return
+                client.sendall(reply)
+
+
+@pytest.fixture
+def proxy(redis_server: RedisTestServer) -> Iterator[CutReply]:
+    """The proxy, in front of the test's Redis."""
+    made = CutReply(redis_server.port)
+    yield made
+    made.close()
+
+
+def test_a_lost_reply_burns_no_slot(redis_server: RedisTestServer, proxy: CutReply) -> None:
+    campaign_id = _open(redis_server.gate(), 3)
+    through_proxy = RedisTestServer(proxy.port, redis_server.client).gate()
+    # So that Redis knows the script, and the request that loses its reply is the one that counts.
+    through_proxy.apply(campaign_id, "bob", new_coupon_code())
+    proxy.cuts.set()
+    with pytest.raises(GateUnavailableError):
+        through_proxy.apply(campaign_id, "ann", new_coupon_code())
+    proxy.cuts.clear()
+
+    answer = through_proxy.apply(campaign_id, "ann", new_coupon_code())
+
+    assert isinstance(answer, Admission)
+    assert (answer.claim.sequence, answer.is_new) == (2, False)
+    assert redis_server.client.get(GateKeys(campaign_id).accepted) == b"2"
