@@ -57,7 +57,7 @@ class SqsWorld:
         return found
 
     def _receive_all(self, url: str) -> list["MessageTypeDef"]:
-        found: list["MessageTypeDef"] = []
+        found: list[MessageTypeDef] = []
         while True:
             reply = self.client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
             if not reply.get("Messages"):

@@ -14,6 +14,7 @@ from firstcome import settings
 from firstcome.adapters.redis_gate import RedisGate
 from firstcome.campaigns import Campaigns
 from firstcome.drain import Drain
+from firstcome.errors import LedgerUnavailableError, SettingsError
 from firstcome.pace import Pace
 from firstcome.times import Millis
 
@@ -183,8 +184,16 @@ def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
 def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
 
     config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
-    reply = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=secret_arn)
-    secret = json.loads(reply["SecretString"])
-    return secret["username"], secret["password"]
+    try:
+        reply = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=secret_arn)
+    except (BotoCoreError, ClientError) as exc:
+        raise LedgerUnavailableError("the ledger's credentials could not be read") from exc
+    try:
+        secret = json.loads(reply["SecretString"])
+        return secret["username"], secret["password"]
+    except (KeyError, TypeError, ValueError):
+        # Without its cause, which may quote the secret.
+        raise SettingsError("MYSQL_SECRET_ARN must name a secret with the JSON fields username and password") from None

@@ -3,6 +3,7 @@
 Errors are `application/problem+json` (RFC 9457) with a stable `code`; the table of codes is docs/openapi.yaml.
 """
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
-from firstcome.errors import FirstcomeError
+from firstcome.errors import FirstcomeError, SettingsError
 from firstcome.model import Admission, GateView, Refusal, Refused, is_campaign_id, is_user_id
 from firstcome.observability import logger
 from firstcome.times import to_rfc3339
@@ -65,8 +66,14 @@ class Request:
 
     @property
     def body(self) -> str:
-        """The body as text; binary bodies, which API Gateway hands over as base64, are not of any use here."""
-        return "" if self.event.get("isBase64Encoded") else str(self.event.get("body") or "")
+        """The body as text, empty when it is none. What is not declared as JSON or text comes as base64: curl's default."""
+        body = str(self.event.get("body") or "")
+        if not self.event.get("isBase64Encoded"):
+            return body
+        try:
+            return base64.b64decode(body).decode()
+        except ValueError:
+            return ""
 
     def whole_number(self, name: str, default: int, least: int, most: int) -> int:
         """Read a query parameter."""
@@ -88,7 +95,9 @@ class Request:
     def refuse_large_body(self) -> None:
         """Refuse a body over `BODY_BYTES_MAX`, without parsing it."""
         body = self.event.get("body") or ""
-        size = len(body) * 3 // 4 if self.event.get("isBase64Encoded") else len(body.encode("utf-8", "surrogatepass"))
+        size = len(body.encode("utf-8", "surrogatepass"))
+        if self.event.get("isBase64Encoded"):
+            size = size * 3 // 4 - body[-2:].count("=")
         if size > BODY_BYTES_MAX:
             detail = f"a body may have {BODY_BYTES_MAX} bytes at most"
             raise ProblemError(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail))
@@ -105,6 +114,10 @@ def route(event: Event, handlers: Mapping[str, Handler]) -> Answer:
         return handlers[request.route](request)
     except ProblemError as exc:
         return exc.answer
+    except SettingsError as exc:
+        # Its message names the variable and the rule, never the value.
+        logger().error("misconfigured", extra={"reason": str(exc), "route": request.route})
+        return unavailable()
     except FirstcomeError as exc:
         # Only the kind: a driver's message may name hosts, keys or queries.
         logger().warning("unavailable", extra={"kind": type(exc).__name__, "route": request.route})
@@ -153,7 +166,8 @@ def problem(
     return {
         "statusCode": int(status),
         "headers": {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **(headers or {})},
-        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        # In ASCII: it may quote a field name with half a surrogate pair, which no UTF-8 answer can carry.
+        "body": json.dumps(body, separators=(",", ":")),
     }
 
 

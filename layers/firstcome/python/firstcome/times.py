@@ -8,10 +8,8 @@ type Millis = int
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # RFC 3339, section 5.6. `fromisoformat` alone would also take bare dates, week dates and times without a zone.
-# It also takes an offset of 60 minutes and more, and from Python 3.14 on the hour 24.
-_RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
-)
+# It also takes an offset of 60 minutes and more, and, in newer versions, the hour 24.
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
 
 
 def to_rfc3339(instant: Millis) -> str:

@@ -1,0 +1,88 @@
+"""What the handlers' tests share: the ports in memory in place of the real ones, and the log."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from firstcome import bootstrap
+from firstcome.campaigns import Campaigns
+from firstcome.drain import Drain
+from firstcome.model import Campaign
+from firstcome.observability import logger
+from firstcome.pace import Pace
+from tests.factories import a_campaign
+from tests.fakes import FakeClock, MemoryDeadLetters, MemoryGate, MemoryLedger, MemoryQueue
+
+
+@dataclass
+class World:
+    """All ports in memory, on one clock."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    gate: MemoryGate = field(init=False)
+    ledger: MemoryLedger = field(init=False)
+    queue: MemoryQueue = field(default_factory=MemoryQueue)
+    dead_letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
+
+    def __post_init__(self) -> None:
+        self.gate = MemoryGate(self.clock)
+        self.ledger = MemoryLedger(self.clock)
+        self.gate.remember([])
+
+    def open(self, campaign_id: str = "demo", **changes: Any) -> Campaign:
+        """Make a campaign, in the ledger and at the gate."""
+        campaign = a_campaign(campaign_id, **changes)
+        self.ledger.create(campaign)
+        self.gate.remember([campaign_id])
+        self.gate.create(campaign)
+        return campaign
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the functions have logged."""
+
+    stream: io.StringIO
+
+    @property
+    def text(self) -> str:
+        """All of it, as written."""
+        return self.stream.getvalue()
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """One a line."""
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def of(self, message: str) -> list[dict[str, Any]]:
+        """Those with this message."""
+        return [entry for entry in self.entries if entry["message"] == message]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """The ports in memory, where `bootstrap` would build the real ones."""
+    made = World()
+    monkeypatch.setattr(bootstrap, "gate", lambda: made.gate)
+    monkeypatch.setattr(bootstrap, "ledger", lambda: made.ledger)
+    monkeypatch.setattr(bootstrap, "claim_queue", lambda: made.queue)
+    monkeypatch.setattr(bootstrap, "dead_letters", lambda: made.dead_letters)
+    drain = Drain(made.ledger, made.gate, made.dead_letters, Pace(20, 2, made.clock))
+    monkeypatch.setattr(bootstrap, "drain", lambda: drain)
+    monkeypatch.setattr(bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters))
+    return made
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """The functions' log, caught behind its formatter."""
+    caught = Log(io.StringIO())
+    handler = logger().registered_handler
+    assert hasattr(handler, "setStream")
+    before = handler.setStream(caught.stream)
+    yield caught
+    handler.setStream(before)

@@ -1,0 +1,307 @@
+"""AdminFunction: every answer of the operator's routes, and the migration."""
+
+import json
+from typing import Any
+
+import pytest
+
+from firstcome.errors import LedgerUnavailableError
+from firstcome.model import Claim
+from functions.admin.app import lambda_handler
+from tests.factories import a_claim
+from tests.unit.api_events import an_event, an_operators_event, body_of, code_of, without_token
+from tests.unit.conftest import Log, World
+
+pytestmark = pytest.mark.usefixtures("world")
+
+_PUT = "PUT /campaigns/{campaign_id}"
+_LIST = "GET /campaigns"
+_PAUSE = "POST /campaigns/{campaign_id}/pause"
+_RESUME = "POST /campaigns/{campaign_id}/resume"
+_STATS = "GET /campaigns/{campaign_id}/stats"
+_COUPONS = "GET /campaigns/{campaign_id}/coupons"
+_REBUILD = "POST /campaigns/{campaign_id}/rebuild"
+
+_ALL = [_PUT, _LIST, _PAUSE, _RESUME, _STATS, _COUPONS, _REBUILD]
+_OF_ONE_CAMPAIGN = [route for route in _ALL if route != _LIST]
+_OF_A_KNOWN_CAMPAIGN = [_PAUSE, _RESUME, _STATS, _COUPONS]
+
+_FIELDS: dict[str, object] = {
+    "name": "Spring sale",
+    "capacity": 10,
+    "opens_at": "2020-01-01T00:00:00Z",
+    "closes_at": "2099-01-01T00:00:00Z",
+}
+
+
+def _call(route: str, **parts: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = lambda_handler(an_operators_event(route, **parts), None)
+    return answer
+
+
+def _put(campaign_id: str = "demo", **changes: object) -> dict[str, Any]:
+    return _call(_PUT, campaign_id=campaign_id, body=json.dumps(_FIELDS | changes))
+
+
+def _accept(world: World, count: int) -> list[Claim]:
+    """Have that many users accepted and queued."""
+    world.gate.confirm_sent(
+        [
+            answer.claim
+            for number in range(count)
+            for answer in [world.gate.apply("demo", f"user-{number}", f"{number:016d}")]
+            if not hasattr(answer, "refusal")
+        ]
+    )
+    return sorted(world.gate.states["demo"].claims.values(), key=lambda claim: claim.sequence)
+
+
+class TestEveryRoute:
+    @pytest.mark.parametrize("route", _ALL)
+    @pytest.mark.parametrize("scope", [None, "", "openid", "firstcome/operators"])
+    def test_without_the_scope_it_is_403_and_changes_nothing(self, world: World, route: str, scope: str | None) -> None:
+        answer = lambda_handler(an_event(route, scope=scope, body=json.dumps(_FIELDS)), None)
+        assert (answer["statusCode"], code_of(answer)) == (403, "missing_scope")
+        assert world.ledger.records == {}
+
+    @pytest.mark.parametrize("route", _ALL)
+    def test_without_a_token_it_is_403(self, route: str) -> None:
+        assert code_of(lambda_handler(without_token(an_operators_event(route)), None)) == "missing_scope"
+
+    @pytest.mark.parametrize("route", _OF_ONE_CAMPAIGN)
+    @pytest.mark.parametrize("campaign_id", ["De Mo", "-demo", "d" * 64, "\x00", "\ud800"])
+    def test_an_invalid_campaign_is_400(self, route: str, campaign_id: str) -> None:
+        answer = _call(route, campaign_id=campaign_id, body=json.dumps(_FIELDS))
+        assert (answer["statusCode"], code_of(answer)) == (400, "invalid_campaign_id")
+
+    @pytest.mark.parametrize("route", _OF_A_KNOWN_CAMPAIGN)
+    def test_an_unknown_campaign_is_404(self, route: str) -> None:
+        answer = _call(route)
+        assert (answer["statusCode"], code_of(answer)) == (404, "campaign_not_found")
+
+    @pytest.mark.parametrize("route", _ALL)
+    def test_a_large_body_is_413(self, world: World, route: str) -> None:
+        answer = _call(route, body=json.dumps(_FIELDS | {"name": "x" * 10_000}))
+        assert (answer["statusCode"], code_of(answer)) == (413, "body_too_large")
+        assert world.ledger.records == {}
+
+    @pytest.mark.parametrize("route", [route for route in _ALL if route != _REBUILD])
+    def test_without_the_ledger_it_is_503(self, world: World, route: str) -> None:
+        world.open()
+        world.ledger.is_down = True
+        answer = _call(route, body=json.dumps(_FIELDS))
+        assert (answer["statusCode"], code_of(answer)) == (503, "unavailable")
+        assert answer["headers"]["Retry-After"] == "2"
+
+    @pytest.mark.parametrize("route", [_PUT, _PAUSE, _RESUME, _STATS])
+    @pytest.mark.parametrize("is_lost", [False, True])
+    def test_without_the_gate_what_needs_it_is_503(self, world: World, route: str, is_lost: bool) -> None:  # noqa: FBT001
+        world.open()
+        world.gate.is_down = not is_lost
+        if is_lost:
+            world.gate.lose()
+        assert code_of(_call(route, body=json.dumps(_FIELDS))) == "unavailable"
+
+    def test_no_log_line_names_a_user_or_a_coupon(
+        self, world: World, log: Log, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        world.open()
+        world.ledger.issue([a_claim("demo", 1, "alice-7f3a", "0123456789ABCDEF")])
+        answers = [_call(route, body=json.dumps(_FIELDS)) for route in _ALL]
+        world.ledger.is_down = True
+        for route in _ALL:
+            _call(route, sub="olga-7f3a", body=json.dumps(_FIELDS))
+        assert "alice-7f3a" in "".join(answer["body"] for answer in answers)
+        assert {entry["kind"] for entry in log.of("unavailable")} == {"LedgerUnavailableError"}
+        written = log.text + "".join(capsys.readouterr())
+        assert "7f3a" not in written
+        assert "0123456789ABCDEF" not in written
+
+
+class TestList:
+    def test_the_newest_comes_first_with_its_state(self) -> None:
+        _put("one", capacity=1)
+        _put("two", opens_at="2098-01-01T00:00:00Z")
+        answer = _call(_LIST)
+        body = body_of(answer)
+        assert answer["statusCode"] == 200
+        assert [(one["campaign_id"], one["state"], one["remaining"]) for one in body["campaigns"]] == [
+            ("two", "not_open", 10),
+            ("one", "open", 1),
+        ]
+        assert body["next_after"] is None
+        assert body["campaigns"][0]["created_at"].endswith("Z")
+
+    def test_no_campaigns_are_an_empty_page(self) -> None:
+        assert body_of(_call(_LIST)) == {"campaigns": [], "next_after": None}
+
+    def test_pages_follow_each_other_until_the_end(self) -> None:
+        for number in range(5):
+            _put(f"c{number}")
+        seen: list[str] = []
+        query: dict[str, str] = {"limit": "2"}
+        for _ in range(3):
+            page = body_of(_call(_LIST, query=query))
+            seen += [one["campaign_id"] for one in page["campaigns"]]
+            query["after"] = page["next_after"]
+        assert seen == ["c4", "c3", "c2", "c1", "c0"]
+        assert page["next_after"] is None
+
+    def test_a_page_has_20_unless_told(self) -> None:
+        for number in range(21):
+            _put(f"c{number}")
+        assert len(body_of(_call(_LIST))["campaigns"]) == 20
+        assert len(body_of(_call(_LIST, query={"limit": "100"}))["campaigns"]) == 21
+
+    @pytest.mark.parametrize(
+        "query", [{"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"limit": ""}, {"after": "De Mo"}, {"after": ""}]
+    )
+    def test_a_wrong_parameter_is_400(self, query: dict[str, str]) -> None:
+        answer = _call(_LIST, query=query)
+        assert (answer["statusCode"], code_of(answer)) == (400, "invalid_parameter")
+
+    @pytest.mark.parametrize("is_lost", [False, True])
+    def test_without_the_gate_the_list_is_there_and_says_so(self, world: World, is_lost: bool) -> None:  # noqa: FBT001
+        _put()
+        world.gate.is_down = not is_lost
+        if is_lost:
+            world.gate.lose()
+        answer = _call(_LIST)
+        assert answer["statusCode"] == 200
+        (one,) = body_of(answer)["campaigns"]
+        assert (one["state"], one["remaining"], one["capacity"]) == ("unavailable", None, 10)
+
+
+class TestPauseAndResume:
+    def test_a_pause_refuses_and_a_resume_admits_again(self, world: World) -> None:
+        _put()
+        assert (_call(_PAUSE)["statusCode"], body_of(_call(_PAUSE))["state"]) == (200, "paused")
+        assert world.ledger.records["demo"].campaign.paused
+        assert (_call(_RESUME)["statusCode"], body_of(_call(_RESUME))["state"]) == (200, "open")
+        assert not world.ledger.records["demo"].campaign.paused
+
+    def test_nothing_else_changes(self, world: World) -> None:
+        _put(capacity=7)
+        _accept(world, 2)
+        before = world.ledger.records["demo"].campaign
+        _call(_PAUSE)
+        body = body_of(_call(_RESUME))
+        assert (body["capacity"], body["remaining"]) == (7, 5)
+        assert world.ledger.records["demo"].campaign == before == world.gate.states["demo"].campaign
+
+
+class TestStats:
+    def test_every_claim_is_counted_where_it_is(self, world: World) -> None:
+        _put(capacity=20)
+        claims = _accept(world, 6)
+        world.gate.apply("demo", "late", "L" * 16)
+        world.ledger.issue(claims[:3])
+        world.ledger.issue([a_claim("demo", 8, claims[0].user_id)])
+        world.dead_letters.bury({"m1": ("x", "not_json"), "m2": ("y", "not_json")})
+        world.clock.sleep(2_500)
+        answer = _call(_STATS)
+        assert answer["statusCode"] == 200
+        assert body_of(answer) == {
+            "capacity": 20,
+            "accepted": 7,
+            "unsent": 1,
+            "queued": 2,
+            "issued": 3,
+            "overflow": 1,
+            "dead_letters": 2,
+            "oldest_unsent_seconds": 2.5,
+        }
+
+    def test_a_new_campaign_has_none(self) -> None:
+        _put(capacity=5)
+        body = body_of(_call(_STATS))
+        assert body.pop("capacity") == 5
+        assert set(body.values()) == {0}
+
+    def test_queued_is_never_below_zero(self, world: World) -> None:
+        """A claim sent twice may be in the ledger while it is still noted as unsent."""
+        _put()
+        world.gate.apply("demo", "alice", "A" * 16)
+        world.ledger.issue([world.gate.states["demo"].claims["alice"]])
+        body = body_of(_call(_STATS))
+        assert (body["accepted"], body["unsent"], body["issued"], body["queued"]) == (1, 1, 1, 0)
+
+    def test_without_the_dead_letter_queue_it_is_503(self, world: World) -> None:
+        _put()
+        world.dead_letters.is_down = True
+        assert code_of(_call(_STATS)) == "unavailable"
+
+
+class TestCoupons:
+    def test_they_come_by_sequence_with_their_user(self, world: World) -> None:
+        _put()
+        world.ledger.issue([a_claim("demo", 2, "bob"), a_claim("demo", 1, "alice", "0123456789ABCDEF")])
+        answer = _call(_COUPONS)
+        assert answer["statusCode"] == 200
+        body = body_of(answer)
+        assert [(coupon["sequence"], coupon["user_id"]) for coupon in body["coupons"]] == [(1, "alice"), (2, "bob")]
+        assert body["coupons"][0].keys() == {"sequence", "user_id", "coupon_code", "accepted_at", "issued_at"}
+        assert body["coupons"][0]["coupon_code"] == "0123456789ABCDEF"
+        assert body["next_after"] is None
+
+    def test_pages_follow_each_other_until_the_end(self, world: World) -> None:
+        _put()
+        world.ledger.issue([a_claim("demo", sequence) for sequence in range(1, 6)])
+        pages = [body_of(_call(_COUPONS, query={"limit": "2", "after": after})) for after in ("0", "2", "4")]
+        assert [[coupon["sequence"] for coupon in page["coupons"]] for page in pages] == [[1, 2], [3, 4], [5]]
+        assert [page["next_after"] for page in pages] == [2, 4, None]
+
+    def test_a_page_has_100_unless_told_and_1000_at_most(self, world: World) -> None:
+        _put(capacity=200)
+        world.ledger.issue([a_claim("demo", sequence) for sequence in range(1, 103)])
+        assert len(body_of(_call(_COUPONS))["coupons"]) == 100
+        assert len(body_of(_call(_COUPONS, query={"limit": "1000"}))["coupons"]) == 102
+
+    @pytest.mark.parametrize(
+        "query",
+        [{"limit": "0"}, {"limit": "1001"}, {"limit": "-1"}, {"after": "-1"}, {"after": "10000001"}, {"after": "x"}],
+    )
+    def test_a_wrong_parameter_is_400(self, query: dict[str, str]) -> None:
+        _put()
+        answer = _call(_COUPONS, query=query)
+        assert (answer["statusCode"], code_of(answer)) == (400, "invalid_parameter")
+
+    def test_they_are_read_without_the_gate(self, world: World) -> None:
+        _put()
+        world.gate.is_down = True
+        assert _call(_COUPONS)["statusCode"] == 200
+
+
+def test_rebuild_is_not_there_yet(world: World) -> None:
+    world.open()
+    answer = _call(_REBUILD)
+    assert (answer["statusCode"], code_of(answer)) == (501, "not_implemented")
+
+
+class TestMigrate:
+    def test_a_direct_invocation_migrates_and_may_be_repeated(self, world: World) -> None:
+        world.gate.lose()
+        for _ in range(2):
+            assert lambda_handler({"action": "migrate"}, None) == {"migrated": True}
+        assert world.ledger.is_migrated
+        # The sentinel is planted: an unknown campaign is unknown rather than lost.
+        assert world.gate.show("demo") is None
+
+    def test_it_does_not_make_lost_campaigns_unknown(self, world: World) -> None:
+        world.open()
+        world.gate.lose()
+        lambda_handler({"action": "migrate"}, None)
+        assert world.gate.remembered is None
+
+    def test_it_raises_when_the_ledger_is_down(self, world: World) -> None:
+        world.ledger.is_down = True
+        with pytest.raises(LedgerUnavailableError):
+            lambda_handler({"action": "migrate"}, None)
+
+    def test_nothing_that_comes_through_the_api_can_migrate(self, world: World) -> None:
+        for event in (
+            an_operators_event(_PUT, body='{"action":"migrate"}'),
+            an_operators_event(_LIST, query={"action": "migrate"}),
+        ):
+            lambda_handler(event, None)
+        assert not world.ledger.is_migrated

@@ -1,0 +1,378 @@
+"""The clients: how long they wait, how often they try, what they verify, and when they are built."""
+
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pymysql
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from firstcome import bootstrap
+from firstcome.errors import GateUnavailableError, LedgerUnavailableError, SettingsError
+from tests.factories import a_claim
+
+_SETTINGS = {
+    "REDIS_HOST": "127.0.0.1",
+    "REDIS_PORT": "1",
+    "REDIS_TLS": "false",
+    "GATE_REPLICA_ACKS": "0",
+    "MYSQL_HOST": "mysql.example",
+    "MYSQL_PORT": "3307",
+    "MYSQL_TLS": "true",
+    "MYSQL_DATABASE": "firstcome",
+    "MYSQL_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
+    "DRAIN_ROWS_PER_SECOND": "500",
+    "DRAIN_CONCURRENCY": "2",
+    "CLAIM_QUEUE_URL": "https://sqs.example/claims",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}
+
+_BUILT = [
+    bootstrap.gate,
+    bootstrap.claim_queue,
+    bootstrap.dead_letters,
+    bootstrap.ledger,
+    bootstrap.drain,
+    bootstrap.campaigns,
+    bootstrap._sqs,
+    bootstrap._mysql_credentials,
+]
+
+
+@pytest.fixture(autouse=True)
+def _fresh(empty_environment: Callable[[str, str], None]) -> Iterator[None]:
+    """A fresh Lambda environment: settings complete, nothing built yet."""
+    for name, text in _SETTINGS.items():
+        empty_environment(name, text)
+    for build in _BUILT:
+        build.cache_clear()
+    yield
+    for build in _BUILT:
+        build.cache_clear()
+
+
+class SilentServer:
+    """Accepts connections on 127.0.0.1, keeps what it is sent, and never answers."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._connections: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self._connections.append(self._listener.accept()[0])
+            except OSError:
+                return
+
+    def received(self) -> list[bytes]:
+        """Return what each connection has sent so far."""
+        return [connection.recv(65_536) for connection in self._connections]
+
+    def close(self) -> None:
+        """Stop; a listener that is shut down wakes its accept."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        for connection in self._connections:
+            connection.close()
+
+
+@pytest.fixture
+def silent_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
+    """A Redis that hangs, where the settings say."""
+    server = SilentServer()
+    monkeypatch.setenv("REDIS_PORT", str(server.port))
+    yield server
+    server.close()
+
+
+class TestGate:
+    def test_a_redis_that_hangs_is_asked_once_and_given_up_within_a_second(self, silent_server: SilentServer) -> None:
+        began = time.monotonic()
+        with pytest.raises(GateUnavailableError):
+            bootstrap.gate().show("demo")
+        assert 0.4 < time.monotonic() - began < 1.5
+        # The script is the first thing sent: no HELLO, no SELECT, no CLIENT SETINFO, each of which is a round trip.
+        (sent,) = silent_server.received()
+        assert sent.startswith(b"*")
+        assert sent.split(b"\r\n")[2] == b"EVALSHA"
+
+    def test_a_redis_that_is_not_there_is_unavailable(self) -> None:
+        with pytest.raises(GateUnavailableError):
+            bootstrap.gate().show("demo")
+
+    def test_with_tls_nothing_is_said_in_plain(
+        self, silent_server: SilentServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REDIS_TLS", "true")
+        with pytest.raises(GateUnavailableError):
+            bootstrap.gate().show("demo")
+        handshake = 0x16
+        assert [sent[0] for sent in silent_server.received()] == [handshake]
+
+    @pytest.mark.usefixtures("silent_server")
+    def test_with_tls_the_certificate_and_the_name_are_verified(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REDIS_TLS", "true")
+        contexts: list[tuple[ssl.SSLContext, object]] = []
+
+        def refuse(context: ssl.SSLContext, *_: object, **options: object) -> ssl.SSLSocket:
+            contexts.append((context, options.get("server_hostname")))
+            raise ssl.SSLError
+
+        monkeypatch.setattr(ssl.SSLContext, "wrap_socket", refuse)
+        with pytest.raises(GateUnavailableError):
+            bootstrap.gate().show("demo")
+        ((context, name),) = contexts
+        assert (context.verify_mode, context.check_hostname, name) == (ssl.CERT_REQUIRED, True, "127.0.0.1")
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+    def test_it_waits_for_as_many_replicas_as_it_is_told(
+        self, silent_server: SilentServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GATE_REPLICA_ACKS", "3")
+        with pytest.raises(GateUnavailableError):
+            bootstrap.gate().apply("demo", "alice", "0" * 16)
+        (sent,) = silent_server.received()
+        assert b"WAIT\r\n$1\r\n3\r\n" in sent
+
+
+class TestQueues:
+    def test_sqs_is_asked_once_with_timeouts_that_fit_the_apply_function(self) -> None:
+        config = bootstrap._sqs().meta.config
+        assert (config.connect_timeout, config.read_timeout) == (0.5, 2.0)  # type: ignore[attr-defined]
+        assert config.retries["total_max_attempts"] == 1  # type: ignore[attr-defined]
+
+    def test_each_queue_is_the_one_of_its_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls: list[str] = []
+
+        class Client:
+            def get_queue_attributes(self, *, QueueUrl: str, **_: object) -> dict[str, dict[str, str]]:  # noqa: N803
+                calls.append(QueueUrl)
+                return {"Attributes": {"ApproximateNumberOfMessages": "3"}}
+
+            def send_message(self, *, QueueUrl: str, **_: object) -> None:  # noqa: N803
+                calls.append(QueueUrl)
+
+        monkeypatch.setattr(bootstrap, "_sqs", Client)
+        bootstrap.claim_queue().send(a_claim("demo", 1))
+        assert bootstrap.dead_letters().count() == 3
+        assert calls == ["https://sqs.example/claims", "https://sqs.example/dead"]
+
+
+class Mysql:
+    """Stands for PyMySQL and Secrets Manager: takes one password, and notes how it was connected to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.password = "first"
+        self.secret = json.dumps({"username": "app", "password": "first"})
+        self.secret_error: Exception | None = None
+        self.error: Exception | None = None
+        self.connected: list[dict[str, Any]] = []
+        self.statements: list[str] = []
+        self.secrets_read = 0
+        self.config: Any = None
+        monkeypatch.setattr(pymysql, "connect", self.connect)
+        monkeypatch.setattr(boto3, "client", self.client)
+
+    def client(self, service: str, config: Any) -> "Mysql":
+        assert service == "secretsmanager"
+        self.config = config
+        return self
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:  # noqa: N803 - boto3's name
+        assert SecretId == _SETTINGS["MYSQL_SECRET_ARN"]
+        self.secrets_read += 1
+        if self.secret_error:
+            raise self.secret_error
+        return {"SecretString": self.secret}
+
+    def rotate(self) -> None:
+        self.password = "second"
+        self.secret = json.dumps({"username": "app", "password": "second"})
+
+    def connect(self, **options: Any) -> "Mysql":
+        self.connected.append(options)
+        if self.error:
+            raise self.error
+        if options["password"] != self.password:
+            raise pymysql.OperationalError(1045, "Access denied")
+        return self
+
+    def cursor(self) -> "Mysql":
+        return self
+
+    def __enter__(self) -> "Mysql":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def execute(self, statement: str, _values: object = None) -> int:
+        self.statements.append(statement)
+        return 0
+
+    def fetchall(self) -> list[object]:
+        return []
+
+    def commit(self) -> None:
+        pass
+
+
+@pytest.fixture
+def mysql(monkeypatch: pytest.MonkeyPatch) -> Mysql:
+    """A MySQL that lets in whoever has the password."""
+    return Mysql(monkeypatch)
+
+
+class TestLedger:
+    def test_it_connects_only_when_it_is_used_and_once(self, mysql: Mysql) -> None:
+        ledger = bootstrap.ledger()
+        assert mysql.connected == []
+        assert mysql.secrets_read == 0
+        assert ledger.find("demo") is None
+        assert ledger.find("demo") is None
+        assert len(mysql.connected) == 1
+
+    def test_it_connects_as_the_settings_say_with_timeouts_on_everything(self, mysql: Mysql) -> None:
+        bootstrap.ledger().find("demo")
+        (options,) = mysql.connected
+        expected = {
+            "host": "mysql.example",
+            "port": 3307,
+            "user": "app",
+            "password": "first",
+            "database": "firstcome",
+            "charset": "utf8mb4",
+            "autocommit": False,
+            "connect_timeout": 3,
+            "read_timeout": 8,
+            "write_timeout": 8,
+            "ssl_disabled": False,
+        }
+        assert {name: options[name] for name in expected} == expected
+        assert mysql.statements[0] == "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+    def test_with_tls_the_certificate_and_the_name_are_verified(self, mysql: Mysql) -> None:
+        bootstrap.ledger().find("demo")
+        context = mysql.connected[0]["ssl"]
+        assert isinstance(context, ssl.SSLContext)
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+    def test_without_tls_it_is_off_rather_than_preferred(self, mysql: Mysql, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MYSQL_TLS", "false")
+        bootstrap.ledger().find("demo")
+        assert (mysql.connected[0]["ssl"], mysql.connected[0]["ssl_disabled"]) == (None, True)
+
+    def test_a_rotated_password_is_read_again(self, mysql: Mysql) -> None:
+        """GIVEN a password in use, WHEN it is rotated and the connection is lost, THEN the new one is fetched."""
+        bootstrap._connect_to_mysql()
+        mysql.rotate()
+        bootstrap._connect_to_mysql()
+        assert [options["password"] for options in mysql.connected] == ["first", "first", "second"]
+        assert mysql.secrets_read == 2
+
+    def test_a_password_that_is_wrong_in_the_secret_too_is_tried_twice_and_no_more(self, mysql: Mysql) -> None:
+        mysql.password = "another"
+        with pytest.raises(LedgerUnavailableError):
+            bootstrap.ledger().find("demo")
+        assert len(mysql.connected) == 2
+
+    @pytest.mark.parametrize("args", [(2003, "Can't connect"), (1040, "Too many connections"), ()])
+    def test_any_other_failure_does_not_read_the_secret_again(self, mysql: Mysql, args: tuple[object, ...]) -> None:
+        mysql.error = pymysql.OperationalError(*args)
+        with pytest.raises(LedgerUnavailableError):
+            bootstrap.ledger().find("demo")
+        assert (len(mysql.connected), mysql.secrets_read) == (1, 1)
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            EndpointConnectionError(endpoint_url="https://secretsmanager.example"),
+            ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetSecretValue"),
+        ],
+        ids=["unreachable", "denied"],
+    )
+    def test_credentials_that_cannot_be_read_make_the_ledger_unavailable(self, mysql: Mysql, error: Exception) -> None:
+        mysql.secret_error = error
+        with pytest.raises(LedgerUnavailableError):
+            bootstrap.ledger().find("demo")
+        mysql.secret_error = None
+        assert bootstrap.ledger().find("demo") is None
+
+    @pytest.mark.parametrize("secret", ["", "hunter2", "[]", "null", '{"username":"app"}', '{"password":"hunter2"}'])
+    def test_a_secret_of_another_form_is_named_and_not_quoted(self, mysql: Mysql, secret: str) -> None:
+        mysql.secret = secret
+        with pytest.raises(SettingsError, match="^MYSQL_SECRET_ARN must name a secret") as caught:
+            bootstrap.ledger().find("demo")
+        assert caught.value.__suppress_context__
+
+    def test_secrets_manager_is_not_waited_for_longer_than_the_function_lasts(self, mysql: Mysql) -> None:
+        bootstrap.ledger().find("demo")
+        waits = mysql.config.connect_timeout + mysql.config.read_timeout
+        assert waits * mysql.config.retries["total_max_attempts"] <= 8
+
+
+class TestBuilding:
+    @pytest.mark.parametrize("build", _BUILT[:-1], ids=lambda build: build.__name__)
+    def test_each_is_built_once_and_opens_no_connection(
+        self, build: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise AssertionError("a connection was opened")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        assert build() is build()
+
+    @pytest.mark.parametrize(
+        ("build", "name"),
+        [
+            (bootstrap.gate, "REDIS_HOST"),
+            (bootstrap.claim_queue, "CLAIM_QUEUE_URL"),
+            (bootstrap.dead_letters, "DEAD_LETTER_QUEUE_URL"),
+            (bootstrap.drain, "DRAIN_ROWS_PER_SECOND"),
+            (bootstrap.campaigns, "REDIS_PORT"),
+        ],
+    )
+    def test_a_missing_setting_is_named_each_time_until_it_is_there(
+        self, build: Callable[[], object], name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv(name)
+        for _ in range(2):
+            with pytest.raises(SettingsError, match=name):
+                build()
+        monkeypatch.setenv(name, _SETTINGS[name])
+        assert build()
+
+    def test_a_missing_setting_of_the_ledger_is_named_when_it_connects(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MYSQL_HOST")
+        with pytest.raises(SettingsError, match="MYSQL_HOST"):
+            bootstrap.ledger().find("demo")
+
+    def test_the_drain_has_the_pace_of_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DRAIN_ROWS_PER_SECOND", "30")
+        monkeypatch.setenv("DRAIN_CONCURRENCY", "3")
+        slept: list[float] = []
+        monkeypatch.setattr(time, "sleep", slept.append)
+        monkeypatch.setattr(time, "monotonic_ns", lambda: 0)
+        assert [len(chunk) for chunk in bootstrap.drain().pace.chunks(range(25), 60_000)] == [10, 10, 5]
+        assert slept == [1.0, 1.0, 0.5]
+
+
+def test_the_clock_runs_forward_in_milliseconds() -> None:
+    clock = bootstrap.MonotonicClock()
+    before = clock.now()
+    clock.sleep(2)
+    assert 2 <= clock.now() - before < 2_000
