@@ -1,0 +1,51 @@
+# Every command of the project. `make` alone lists them.
+
+PYTHON := .venv/bin/python
+export CAPACITY USERS CONCURRENCY STACK_PARAMETERS
+
+.DEFAULT_GOAL := help
+.PHONY: help install run up down token test check lint fmt types validate
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## Install what the commands need: .venv, Redis, MariaDB
+	@local/install
+
+# No shell in between: Ctrl-C, and a SIGTERM to make, reach the command, which then stops all it started.
+run: install ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY=)
+	@exec $(PYTHON) -m local.run
+
+up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100")
+	@exec $(PYTHON) -m local.up
+
+down: install ## Stop the stack that `make up` started
+	@exec $(PYTHON) -m local.down
+
+# Through the environment, so that a quote in a name stays a quote.
+token: export SUB := $(SUB)
+token: export SCOPE := $(SCOPE)
+token: export TTL := $(TTL)
+token: ## Print a token for the stack: make token SUB=alice [SCOPE=firstcome/operator] [TTL=seconds]
+	@local/install && exec $(PYTHON) -m local.token
+
+test: install ## Run every test
+	@exec $(PYTHON) -m pytest
+
+check: lint types validate test ## Everything a change must pass: lint, types, template, tests
+
+lint: install
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	bash -n local/install
+	bash -n .ci/run
+
+fmt: install ## Format the sources
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+types: install
+	$(PYTHON) -m mypy
+
+validate: install
+	@exec $(PYTHON) -m local.validate

@@ -1,0 +1,59 @@
+"""The gate's server: a real Redis on a private port."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import redis
+
+from local.ports import HOST
+from local.processes import Processes, Program, wait_until_ready
+from local.programs import find_program
+from local.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """Where Redis listens."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its address, as clients take it."""
+        return f"redis://{HOST}:{self.port}/0"
+
+
+def start_redis(processes: Processes, workspace: Workspace, port: int) -> RedisServer:
+    """Start Redis without persistence: it never evicts, as the gate demands, and a new stack starts empty."""
+    folder = workspace.data / "redis"
+    folder.mkdir(exist_ok=True)
+    settings = {
+        "bind": HOST,
+        "port": str(port),
+        "dir": str(folder),
+        "maxmemory-policy": "noeviction",
+        "appendonly": "no",
+        "save": "",
+        "daemonize": "no",
+    }
+    options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    program = Program(
+        "redis",
+        [find_program("redis-server"), *options],
+        workspace.service_environment(),
+        folder,
+        workspace.log("redis"),
+    )
+    process = processes.start(program)
+    server = RedisServer(port)
+    wait_until_ready(process, program, lambda: _answers(server, process.pid))
+    return server
+
+
+def _answers(server: RedisServer, pid: int) -> bool:
+    with suppress(redis.RedisError), redis.Redis.from_url(server.url, socket_timeout=1) as client:
+        # Its own number: on a port somebody else took first, another Redis might answer.
+        return bool(client.info("server")["process_id"] == pid)
+    return False

@@ -1,0 +1,246 @@
+"""A rush against a running stack: sends it with Locust, follows it live, waits for the drain, and judges the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import jwt
+import pymysql
+import redis
+from cryptography.hazmat.primitives import serialization
+from pymysql.connections import Connection
+
+from local.addresses import MysqlAddress, Stack
+from local.answers import ERROR, Answer, AnswerLog, Tally
+from local.check import Evidence, check, count_rows, read_gate, read_rows
+from local.errors import LocalStackError
+from local.live import LiveLine
+from local.processes import ROOT, Processes, Program
+from local.result import Outcome, Plan, Sample
+from local.signals import signals_held_back
+from local.tokens import AUDIENCE, KEY_FILE, KEY_ID, sign_token
+from local.warm_up import warm_up
+from local.workspace import Workspace
+
+OPERATOR_SCOPE = "firstcome/operator"
+TOKEN_HOURS = 6
+LOOK_SECONDS = 0.25
+REQUEST_SECONDS = 30
+# No new answer, or no new row, for this long: something hangs. The relay may take 70 s to send a claim left behind.
+STALL_SECONDS = 100
+# Locust's own statuses: everybody answered, or some not as they should.
+LOCUST_STATUSES = (0, 1)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running stack, and the folder with its key, logs and temporary files."""
+
+    stack: Stack
+    workspace: Workspace
+
+    @property
+    def tokens(self) -> Path:
+        """Where the users' tokens are kept during the rush."""
+        return self.workspace.temporary / "rush-tokens.txt"
+
+
+class Watch:
+    """Follows a rush: the answers as they are written, and the rows as they appear in MySQL."""
+
+    def __init__(self, log: AnswerLog, ledger: Connection, campaign: str, plan: Plan) -> None:
+        """Nothing seen yet."""
+        self.answers: list[Answer] = []
+        self.samples: list[Sample] = []
+        self.tally = Tally()
+        self.changed = time.monotonic()
+        self._log = log
+        self._ledger = ledger
+        self._campaign = campaign
+        self._plan = plan
+
+    @property
+    def rows(self) -> int:
+        """The rows seen last."""
+        return self.samples[-1].rows if self.samples else 0
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing has moved for too long."""
+        return time.monotonic() - self.changed > STALL_SECONDS
+
+    def look(self) -> None:
+        """Take in what is new."""
+        seen_before = (len(self.answers), self.rows)
+        for answer in self._log.read_new():
+            self.answers.append(answer)
+            self.tally.add(answer)
+        self.samples.append(Sample(time.time(), count_rows(self._ledger, self._campaign)))
+        if (len(self.answers), self.rows) != seen_before:
+            self.changed = time.monotonic()
+
+    def __str__(self) -> str:
+        """Where the rush stands, in a line."""
+        errors = self.tally.counts[ERROR]
+        return (
+            f"{len(self.tally.answered):,} of {self._plan.users:,} users answered: "
+            f"{len(self.tally.holders):,} accepted, {len(self.tally.refused_users):,} refused"
+            f"{f', {errors:,} errors' if errors else ''}; {self.rows:,} rows in MySQL"
+        )
+
+
+def prepare_rush(site: Site, plan: Plan) -> str:
+    """Open a campaign, sign a token for every user, start the workers; the campaign's id."""
+    campaign = f"rush-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    open_campaign(site, campaign, plan.capacity)
+    write_tokens(site, plan.users)
+    warm_up(f"{site.stack.api_url}/campaigns/{campaign}", min(plan.concurrency, plan.users))
+    return campaign
+
+
+def run_rush(site: Site, plan: Plan, campaign: str, answers_path: Path) -> Outcome:
+    """Send the prepared rush, wait until it is drained, and judge it.
+
+    Raises:
+        LocalStackError: the rush could not be sent or followed. A broken guarantee is no error, but in the outcome.
+    """
+    try:
+        with closing(connect(site.stack.mysql)) as ledger, connected_gate(site.stack.redis_url) as gate:
+            watch = Watch(AnswerLog(answers_path), ledger, campaign, plan)
+            send(site, plan, _arguments(site, plan, campaign, answers_path), watch)
+            await_drain(gate, campaign, watch)
+            rows, claims = read_rows(ledger, campaign), read_gate(gate, campaign)
+    except (pymysql.MySQLError, redis.RedisError) as error:
+        raise LocalStackError(f"The rush could not be followed: {error}") from error
+    evidence = Evidence(plan.capacity, plan.users, watch.answers, rows, claims)
+    return Outcome(plan, watch.answers, watch.samples, check(evidence))
+
+
+def open_campaign(site: Site, campaign: str, capacity: int) -> None:
+    """Create a campaign that is open now, as an operator does."""
+    now = datetime.now(UTC)
+    fields = {
+        "name": "Rush",
+        "capacity": capacity,
+        "opens_at": _rfc3339(now - timedelta(minutes=1)),
+        "closes_at": _rfc3339(now + timedelta(days=1)),
+    }
+    token = sign_token(site.workspace.folder, site.stack.jwt_issuer, "operator", scope=OPERATOR_SCOPE)
+    address = urlsplit(site.stack.api_url)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    try:
+        with closing(HTTPConnection(address.netloc, timeout=REQUEST_SECONDS)) as connection:
+            connection.request("PUT", f"{address.path}/campaigns/{campaign}", json.dumps(fields), headers)
+            response = connection.getresponse()
+            text = response.read().decode(errors="replace")
+    except (OSError, HTTPException) as error:
+        raise LocalStackError(f"The campaign could not be opened: {error}") from error
+    if response.status != 201:  # noqa: PLR2004 - HTTP's "created"
+        raise LocalStackError(f"The campaign could not be opened: the API answered {response.status} {text[:500]}")
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def write_tokens(site: Site, users: int) -> None:
+    """One token a line for each user of the rush."""
+    # Reading an RSA key checks it, 50 ms each time: too long for thousands of users, so the key is read once.
+    key = serialization.load_pem_private_key((site.workspace.folder / KEY_FILE).read_bytes(), password=None)
+    now = int(time.time())
+    claims = {"iss": site.stack.jwt_issuer, "aud": AUDIENCE, "iat": now, "exp": now + TOKEN_HOURS * 3600}
+    site.tokens.touch(mode=0o600)
+    with site.tokens.open("w", encoding="ascii") as file:
+        for number in range(1, users + 1):
+            subject = {**claims, "sub": f"user-{number}"}
+            file.write(jwt.encode(subject, key, algorithm="RS256", headers={"kid": KEY_ID}) + "\n")  # type: ignore[arg-type]
+
+
+def connect(mysql: MysqlAddress) -> Connection:
+    """A connection to the ledger that sees what the drain commits."""
+    return pymysql.connect(
+        host=mysql.host,
+        port=mysql.port,
+        user=mysql.user,
+        password=mysql.password,
+        database=mysql.database,
+        autocommit=True,
+        connect_timeout=REQUEST_SECONDS,
+        read_timeout=REQUEST_SECONDS,
+    )
+
+
+@contextmanager
+def connected_gate(url: str) -> Iterator[redis.Redis]:
+    """A connection to the gate's Redis."""
+    client = redis.Redis.from_url(url, decode_responses=True, socket_timeout=REQUEST_SECONDS)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _arguments(site: Site, plan: Plan, campaign: str, answers: Path) -> list[str]:
+    users = str(min(plan.concurrency, plan.users))
+    return [
+        *("--locustfile", str(ROOT / "tests" / "load" / "locustfile.py"), "--headless", "--only-summary"),
+        *("--host", site.stack.api_url, "--users", users, "--spawn-rate", users),
+        *("--campaign", campaign, "--tokens", str(site.tokens), "--answers", str(answers)),
+    ]
+
+
+def send(site: Site, plan: Plan, arguments: list[str], watch: Watch) -> None:
+    """Run Locust to its end, watching."""
+    workspace = site.workspace
+    program = Program(
+        name="locust",
+        command=[sys.executable, "-m", "locust", *arguments],
+        environment=workspace.service_environment(),
+        folder=workspace.temporary,
+        log=workspace.log("locust"),
+    )
+    processes = Processes()
+    try:
+        locust = processes.start(program)
+        _follow(locust, program, watch)
+    finally:
+        with signals_held_back():
+            processes.stop()
+    if locust.returncode not in LOCUST_STATUSES or not watch.answers:
+        raise LocalStackError(f"Locust failed with status {locust.returncode}.", program.log)
+    if len(watch.tally.answered) < plan.users:
+        raise LocalStackError(f"Locust ended early: {watch}.", program.log)
+
+
+def _follow(locust: subprocess.Popen[bytes], program: Program, watch: Watch) -> None:
+    with LiveLine(sys.stderr) as line:
+        while locust.poll() is None:
+            watch.look()
+            line.show(str(watch))
+            if watch.stalled:
+                raise LocalStackError(f"No answer for {STALL_SECONDS} s: {watch}.", program.log)
+            time.sleep(LOOK_SECONDS)
+        watch.look()
+        line.show(str(watch))
+
+
+def await_drain(gate: redis.Redis, campaign: str, watch: Watch) -> None:
+    """Wait until every claim the gate accepted is a row; give up when no row comes any more, and let the check tell."""
+    with LiveLine(sys.stderr) as line:
+        while not watch.stalled:
+            claims = read_gate(gate, campaign)
+            watch.look()
+            line.show(f"{watch.rows:,} of {claims.accepted:,} accepted claims are rows in MySQL")
+            if watch.rows >= max(claims.accepted, len(watch.tally.holders)) and not claims.unsent:
+                return
+            time.sleep(LOOK_SECONDS)

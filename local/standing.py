@@ -1,0 +1,11 @@
+"""The stack that `make up` leaves running in this clone: where it is written down."""
+
+from __future__ import annotations
+
+from local.processes import ROOT
+from local.workspace import Workspace
+
+FOLDER = ROOT / ".local"
+WORKSPACE = Workspace(FOLDER / "up")
+ADDRESSES = FOLDER / "stack.json"
+PROCESSES = FOLDER / "up" / "processes.json"
