@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from firstcome.errors import GateLostError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
 from firstcome.model import (
@@ -10,7 +11,9 @@ from firstcome.model import (
     Campaign,
     CampaignRecord,
     Claim,
+    Fence,
     GateCounts,
+    GateState,
     GateView,
     IssuedCoupon,
     LedgerCounts,
@@ -19,6 +22,7 @@ from firstcome.model import (
     Phase,
     Refusal,
     Refused,
+    SeatRange,
     Settlement,
 )
 from firstcome.times import Millis
@@ -51,6 +55,8 @@ class _GateState:
     claims: dict[str, Claim] = field(default_factory=dict)
     unsent: set[str] = field(default_factory=set)
     issued: set[int] = field(default_factory=set)
+    free: list[int] = field(default_factory=list)
+    is_fenced: bool = False
 
 
 @dataclass
@@ -61,6 +67,8 @@ class MemoryGate:
     is_down: bool = False
     states: dict[str, _GateState] = field(default_factory=dict)
     remembered: set[str] | None = None
+    fenced_at: dict[str, Millis] = field(default_factory=dict)
+    restored: dict[str, _GateState] = field(default_factory=dict)
 
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`."""
@@ -69,13 +77,19 @@ class MemoryGate:
             return Refused(Refusal.CAMPAIGN_NOT_FOUND)
         if user_id in state.claims:
             return self._admission(state, user_id)
+        if state.is_fenced:
+            raise GateLostError(campaign_id)
         phase = self._view(state).phase
         if phase is Phase.NOT_OPEN:
             return Refused(Refusal.NOT_OPEN, opens_at=state.campaign.opens_at, now=self.clock.now())
         if phase is not Phase.OPEN:
             return Refused(Refusal(phase.value))
-        state.accepted += 1
-        claim = Claim(campaign_id, user_id, state.accepted, coupon_code, self.clock.now())
+        if state.free:
+            sequence = state.free.pop(0)
+        else:
+            state.accepted += 1
+            sequence = state.accepted
+        claim = Claim(campaign_id, user_id, sequence, coupon_code, self.clock.now())
         state.claims[user_id] = claim
         state.unsent.add(user_id)
         return Admission(claim, is_new=True, is_unsent=True, is_issued=False)
@@ -98,10 +112,10 @@ class MemoryGate:
             if state:
                 state.unsent.discard(claim.user_id)
 
-    def campaign_ids(self) -> list[str]:
+    def campaign_ids(self) -> list[str] | None:
         """Implement `Gate.campaign_ids`."""
         self._answer()
-        return sorted(self.remembered or ())
+        return None if self.remembered is None else sorted(self.remembered)
 
     def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
         """Implement `Gate.unsent`."""
@@ -116,10 +130,10 @@ class MemoryGate:
         self._answer()
         for claim in claims:
             state = self.states.get(claim.campaign_id)
-            known = state.claims.get(claim.user_id) if state else None
-            if state and known and known.coupon_code == claim.coupon_code:
+            if state:
                 state.claims[claim.user_id] = claim
                 state.issued.add(claim.sequence)
+                state.is_fenced |= claim.sequence > state.accepted
 
     def remember(self, campaign_ids: Iterable[str]) -> None:
         """Implement `Gate.remember`."""
@@ -149,12 +163,77 @@ class MemoryGate:
         if state is None:
             raise GateLostError(campaign_id)
         oldest = min((state.claims[user].accepted_at for user in state.unsent), default=self.clock.now())
-        return GateCounts(state.accepted, len(state.unsent), self.clock.now() - oldest)
+        return GateCounts(state.accepted - len(state.free), len(state.unsent), self.clock.now() - oldest)
+
+    def state(self, campaign_id: str) -> GateState:
+        """Implement `Gate.state`."""
+        self._answer()
+        state = self.states.get(campaign_id)
+        if state is None:
+            return GateState.LOST
+        return GateState.FENCED if state.is_fenced else GateState.WHOLE
+
+    def fence(self, campaign_id: str) -> Fence:
+        """Implement `Gate.fence`."""
+        self._answer()
+        state = self.states.get(campaign_id)
+        if state:
+            state.is_fenced = True
+        since = self.fenced_at.setdefault(campaign_id, self.clock.now())
+        return Fence(campaign_id, "memory", self.clock.now() - since, state.accepted if state else 0)
+
+    def restore_issued(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.restore_issued`."""
+        self._answer()
+        for claim in claims:
+            state = self._closed(claim.campaign_id)
+            state.claims[claim.user_id] = claim
+            state.issued.add(claim.sequence)
+            state.unsent.discard(claim.user_id)
+
+    def restore_overflow(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.restore_overflow`."""
+        self._answer()
+        for claim in claims:
+            self._closed(claim.campaign_id).claims.setdefault(claim.user_id, claim)
+
+    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
+        """Implement `Gate.all_claims`."""
+        self._answer()
+        yield list(self._closed(campaign_id).claims.values())
+
+    def note_unsent(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.note_unsent`."""
+        self._answer()
+        for claim in claims:
+            self._closed(claim.campaign_id).unsent.add(claim.user_id)
+
+    def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
+        """Implement `Gate.reopen`."""
+        self._answer()
+        if fence.run_id != "memory":
+            raise GateUnavailableError("other server")
+        state = self._closed(campaign.campaign_id)
+        state.campaign = campaign
+        state.accepted = max(state.accepted, highest)
+        state.free = [seat for first, last in free for seat in range(first, last + 1)]
+        state.is_fenced = False
+        self.states[campaign.campaign_id] = state
+        self.restored.pop(campaign.campaign_id, None)
+        self.fenced_at.pop(campaign.campaign_id, None)
 
     def lose(self) -> None:
         """Forget everything, as a wiped server does."""
         self.states.clear()
+        self.restored.clear()
+        self.fenced_at.clear()
         self.remembered = None
+
+    def _closed(self, campaign_id: str) -> _GateState:
+        """Return the state of a gate under repair, which users do not see before it is reopened."""
+        if campaign_id in self.states:
+            return self.states[campaign_id]
+        return self.restored.setdefault(campaign_id, _GateState(Campaign(campaign_id, "", 0, 0, 0)))
 
     def _answer(self) -> None:
         if self.is_down:
@@ -168,7 +247,7 @@ class MemoryGate:
         return state
 
     def _view(self, state: _GateState) -> GateView:
-        return GateView(state.campaign, state.accepted, self.clock.now())
+        return GateView(state.campaign, state.accepted - len(state.free), self.clock.now())
 
     def _admission(self, state: _GateState, user_id: str) -> Admission:
         claim = state.claims[user_id]
@@ -184,6 +263,7 @@ class MemoryQueue:
     sent: list[Claim] = field(default_factory=list)
     is_down: bool = False
     refuses: set[str] = field(default_factory=set)
+    delivered: int = 0
 
     def send(self, claim: Claim) -> None:
         """Implement `ClaimQueue.send`."""
@@ -198,6 +278,12 @@ class MemoryQueue:
         taken = [claim for claim in claims if claim.user_id not in self.refuses]
         self.sent += taken
         return taken
+
+    def count(self) -> int:
+        """Implement `ClaimQueue.count`."""
+        if self.is_down:
+            raise QueueUnavailableError("down")
+        return len(self.sent) - self.delivered
 
 
 @dataclass
@@ -231,7 +317,7 @@ class MemoryLedger:
     is_down: bool = False
     records: dict[str, CampaignRecord] = field(default_factory=dict)
     rows: dict[tuple[str, int], IssuedCoupon] = field(default_factory=dict)
-    overflow: dict[tuple[str, str, str], Overflow] = field(default_factory=dict)
+    overflow_rows: dict[tuple[str, str, str], Overflow] = field(default_factory=dict)
     is_migrated: bool = False
     alone: list[str] = field(default_factory=list)
 
@@ -247,7 +333,7 @@ class MemoryLedger:
         for claim in homeless:
             outcome = self._reseat(claim)
             if isinstance(outcome, Overflow):
-                self.overflow[(claim.campaign_id, claim.user_id, claim.coupon_code)] = outcome
+                self.overflow_rows[(claim.campaign_id, claim.user_id, claim.coupon_code)] = outcome
                 overflow.append(outcome)
             else:
                 reseated.append(outcome)
@@ -302,8 +388,35 @@ class MemoryLedger:
         """Implement `Ledger.counts`."""
         self._answer()
         held = {(row.claim.user_id, row.claim.coupon_code) for (of, _), row in self.rows.items() if of == campaign_id}
-        kept = [key for key in self.overflow if key[0] == campaign_id and key[1:] not in held]
+        kept = [key for key in self.overflow_rows if key[0] == campaign_id and key[1:] not in held]
         return LedgerCounts(len(held), len(kept))
+
+    def overflow_claims(self, campaign_id: str) -> list[Claim]:
+        """Return what is in overflow, by coupon code."""
+        claims = [item.claim for key, item in self.overflow_rows.items() if key[0] == campaign_id]
+        return sorted(claims, key=lambda claim: claim.coupon_code)
+
+    def overflow(self, campaign_id: str, after: str, limit: int) -> list[Claim]:
+        """Implement `Ledger.overflow`."""
+        self._answer()
+        return [claim for claim in self.overflow_claims(campaign_id) if claim.coupon_code > after][:limit]
+
+    def settled_codes(self, campaign_id: str, claims: Sequence[Claim]) -> set[str]:
+        """Implement `Ledger.settled_codes`."""
+        self._answer()
+        kept = {row.claim.coupon_code for row in self.rows.values()}
+        kept |= {claim.coupon_code for claim in self.overflow_claims(campaign_id)}
+        return kept & {claim.coupon_code for claim in claims}
+
+    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
+        """Implement `Ledger.gaps`."""
+        self._answer()
+        taken = [sequence for of, sequence in sorted(self.rows) if of == campaign_id and sequence <= highest]
+        edges = [0, *taken, highest + 1]
+        return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
+
+    def close(self) -> None:
+        """Implement `Ledger.close`."""
 
     def migrate(self) -> None:
         """Implement `Ledger.migrate`."""

@@ -3,10 +3,11 @@
 from http import HTTPStatus
 from typing import Any
 
-from firstcome import bootstrap, http_api
+from firstcome import bootstrap, http_api, settings
 from firstcome.campaigns import CapacityBelowAccepted, InvalidCampaign, Listed, parse_campaign
 from firstcome.http_api import Answer, Event, Request, for_operators
-from firstcome.model import CAPACITY_MAX, GateView, IssuedCoupon, Refused
+from firstcome.model import CAPACITY_MAX, GateState, GateView, IssuedCoupon, Refused
+from firstcome.rebuild import StillUnderWay
 from firstcome.times import to_rfc3339
 
 _PAGE_DEFAULT = 100
@@ -20,10 +21,14 @@ def lambda_handler(event: Event, context: Any) -> Any:  # noqa: ARG001 - Lambda'
 
     A direct invocation asks for IAM rights on this function; nothing that comes through the API has an `action`.
     """
-    if event.get("action") == "migrate":
-        bootstrap.campaigns().migrate()
-        return {"migrated": True}
-    return http_api.route(event, _ROUTES)
+    try:
+        if event.get("action") == "migrate":
+            bootstrap.campaigns().migrate()
+            return {"migrated": True}
+        return http_api.route(event, _ROUTES)
+    finally:
+        # Operators ask now and then; MySQL's connections belong to the drain.
+        bootstrap.ledger().close()
 
 
 def _put(request: Request) -> Answer:
@@ -83,9 +88,26 @@ def _coupons(request: Request) -> Answer:
 
 
 def _rebuild(request: Request) -> Answer:
-    _ = request.campaign_id
-    detail = "rebuilding a gate is not available in this version"
-    return http_api.problem(HTTPStatus.NOT_IMPLEMENTED, "not_implemented", detail)
+    quiet_seconds = settings.whole_seconds("APPLY_TIMEOUT_SECONDS")
+    outcome = bootstrap.rebuild(quiet_seconds).run(request.campaign_id, patience_ms=quiet_seconds * 1000)
+    if isinstance(outcome, Refused):
+        return http_api.refused(outcome)
+    if isinstance(outcome, StillUnderWay):
+        detail = "accepted claims are still on their way to the ledger; the gate stays closed until they have arrived"
+        headers = {"Retry-After": str(http_api.RETRY_AFTER_SECONDS)}
+        return http_api.problem(HTTPStatus.CONFLICT, "queue_not_empty", detail, headers)
+    return http_api.ok(
+        {
+            "campaign_id": request.campaign_id,
+            "rebuilt": outcome.found is not GateState.WHOLE,
+            "gate_was": outcome.found.value,
+            "issued": outcome.issued,
+            "overflow": outcome.overflow,
+            "resent": outcome.resent,
+            "free_sequences": outcome.free,
+            "highest_sequence": outcome.highest,
+        }
+    )
 
 
 def _campaign_answer(outcome: GateView | Refused) -> Answer:

@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from firstcome.errors import GateLostError
-from firstcome.model import Admission, Claim, GateView, Refusal, Refused, new_coupon_code
+from firstcome.errors import GateLostError, GateUnavailableError
+from firstcome.model import Admission, Claim, GateState, GateView, Refusal, Refused, new_coupon_code
 from firstcome.ports import Gate
 from tests.conftest import RedisTestServer
-from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign, a_campaign_id, a_user_id
+from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign, a_campaign_id, a_claim, a_user_id
 from tests.fakes import FakeClock, MemoryGate
 
 
@@ -298,26 +298,103 @@ def test_an_issued_claim_is_shown_as_issued(world: GateWorld) -> None:
     assert not _apply(world, campaign_id, "bob").is_issued
 
 
-def test_a_claim_given_another_seat_is_shown_with_it(world: GateWorld) -> None:
+def test_the_ledgers_word_wins_over_what_the_gate_has(world: GateWorld) -> None:
     campaign_id = _open(world)
     claim = _apply(world, campaign_id, "ann").claim
+    _apply(world, campaign_id, "bob")
+    in_ledger = replace(claim, sequence=2, coupon_code=new_coupon_code())
 
-    world.gate.mark_issued([replace(claim, sequence=7)])
+    world.gate.mark_issued([in_ledger])
 
     found = world.gate.find(campaign_id, "ann")
     assert found
-    assert (found.claim, found.is_issued) == (replace(claim, sequence=7), True)
+    assert (found.claim, found.is_issued) == (in_ledger, True)
+    assert world.gate.state(campaign_id) is GateState.WHOLE
 
 
-def test_somebody_elses_claim_is_not_marked(world: GateWorld) -> None:
+def test_a_gate_that_has_not_given_an_issued_sequence_is_closed(world: GateWorld) -> None:
     campaign_id = _open(world)
     claim = _apply(world, campaign_id, "ann").claim
 
-    world.gate.mark_issued([replace(claim, coupon_code=new_coupon_code()), replace(claim, user_id="nobody")])
+    world.gate.mark_issued([replace(claim, user_id="forgotten", sequence=2, coupon_code=new_coupon_code())])
 
-    found = world.gate.find(campaign_id, "ann")
+    assert world.gate.state(campaign_id) is GateState.FENCED
+    with pytest.raises(GateLostError):
+        world.gate.apply(campaign_id, "bob", new_coupon_code())
+    # Who has a claim still gets it.
+    assert _apply(world, campaign_id, "ann").claim == claim
+    found = world.gate.find(campaign_id, "forgotten")
     assert found
-    assert (found.claim, found.is_issued) == (claim, False)
+    assert found.is_issued
+
+
+def test_a_fence_closes_the_gate_and_tells_its_age(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    _apply(world, campaign_id, "ann")
+    assert world.gate.state(campaign_id) is GateState.WHOLE
+
+    first, second = world.gate.fence(campaign_id), world.gate.fence(campaign_id)
+
+    assert (first.campaign_id, first.highest) == (campaign_id, 1)
+    assert 0 <= first.age_ms <= second.age_ms
+    assert world.gate.state(campaign_id) is GateState.FENCED
+    with pytest.raises(GateLostError):
+        world.gate.apply(campaign_id, "bob", new_coupon_code())
+
+
+def test_a_lost_gate_comes_back_with_its_claims_and_gives_free_sequences_first(world: GateWorld) -> None:
+    campaign = a_campaign(capacity=5)
+    campaign_id = campaign.campaign_id
+    world.gate.remember([campaign_id])
+    world.gate.create(campaign)
+    claims = [_apply(world, campaign_id, user).claim for user in ("ann", "bob", "carl")]
+    world.lose()
+    world.gate.remember([campaign_id])
+    assert world.gate.state(campaign_id) is GateState.LOST
+
+    fence = world.gate.fence(campaign_id)
+    assert fence.highest == 0
+    world.gate.restore_issued([claims[0], claims[2]])
+    world.gate.restore_overflow([a_claim(campaign_id, 1, "dora")])
+    with pytest.raises(GateLostError):
+        world.gate.apply(campaign_id, "eve", new_coupon_code())
+    world.gate.reopen(campaign, fence, 3, [(2, 2)])
+
+    assert world.gate.state(campaign_id) is GateState.WHOLE
+    view = world.gate.show(campaign_id)
+    assert view
+    assert (view.campaign, view.accepted) == (campaign, 2)
+    ann = world.gate.find(campaign_id, "ann")
+    assert ann == Admission(claims[0], is_new=False, is_unsent=False, is_issued=True)
+    assert not _apply(world, campaign_id, "dora").is_new
+    assert [_apply(world, campaign_id, user).claim.sequence for user in ("x", "y", "z")] == [2, 4, 5]
+    assert world.gate.apply(campaign_id, "late", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
+    # The next fence is a new one.
+    assert world.gate.fence(campaign_id).age_ms < 60_000
+
+
+def test_a_gate_is_not_reopened_on_another_server_than_it_was_restored_on(world: GateWorld) -> None:
+    campaign = a_campaign()
+    world.gate.remember([campaign.campaign_id])
+    world.gate.create(campaign)
+    fence = replace(world.gate.fence(campaign.campaign_id), run_id="0123456789abcdef")
+
+    with pytest.raises(GateUnavailableError):
+        world.gate.reopen(campaign, fence, 0, [])
+
+    assert world.gate.state(campaign.campaign_id) is GateState.FENCED
+
+
+def test_all_claims_of_a_gate_are_read_and_can_be_made_unsent_again(world: GateWorld) -> None:
+    campaign_id = _open(world, capacity=30)
+    claims = {_apply(world, campaign_id).claim for _ in range(30)}
+    world.gate.confirm_sent(claims)
+
+    found = {claim for page in world.gate.all_claims(campaign_id) for claim in page}
+    world.gate.note_unsent(list(found)[:2])
+
+    assert found == claims
+    assert set(world.gate.unsent(campaign_id, 0, 100)) == set(list(found)[:2])
 
 
 def test_counts_tell_how_far_the_claims_are(world: GateWorld) -> None:

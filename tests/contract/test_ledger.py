@@ -257,6 +257,45 @@ def test_counts_are_of_one_campaign(ledger: Ledger, campaign_id: str) -> None:
     assert ledger.counts(campaign_id).issued == 2
 
 
+def test_gaps_are_the_sequences_without_a_row(ledger: Ledger, campaign_id: str) -> None:
+    assert ledger.gaps(campaign_id, 0) == []
+    assert ledger.gaps(campaign_id, 4) == [(1, 4)]
+    ledger.issue([a_claim(campaign_id, 2), a_claim(campaign_id, 5)])
+
+    assert ledger.gaps(campaign_id, 5) == [(1, 1), (3, 4)]
+    assert ledger.gaps(campaign_id, 4) == [(1, 1), (3, 4)]
+    assert ledger.gaps(campaign_id, 3) == [(1, 1), (3, 3)]
+    assert ledger.gaps(campaign_id, 9) == [(1, 1), (3, 4), (6, 9)]
+
+
+def test_overflow_is_paged_by_code(ledger: Ledger, campaign_id: str) -> None:
+    ledger.issue([a_claim(campaign_id, sequence) for sequence in range(1, 6)])
+    homeless = sorted((a_claim(campaign_id, 1) for _ in range(3)), key=lambda claim: claim.coupon_code)
+    ledger.issue(homeless)
+
+    first = ledger.overflow(campaign_id, "", 2)
+    second = ledger.overflow(campaign_id, first[-1].coupon_code, 2)
+
+    assert first + second == homeless
+
+
+def test_settled_codes_are_those_issued_or_in_overflow(ledger: Ledger, campaign_id: str) -> None:
+    issued = [a_claim(campaign_id, sequence) for sequence in range(1, 6)]
+    kept = a_claim(campaign_id, 1)
+    unknown = a_claim(campaign_id, 2)
+    ledger.issue([*issued, kept])
+
+    assert ledger.settled_codes(campaign_id, [issued[0], kept, unknown]) == {issued[0].coupon_code, kept.coupon_code}
+    assert ledger.settled_codes(campaign_id, []) == set()
+
+
+def test_a_closed_ledger_opens_again(ledger: Ledger, campaign_id: str) -> None:
+    ledger.close()
+    ledger.close()
+
+    assert ledger.find(campaign_id) is not None
+
+
 def test_migrating_again_keeps_everything(ledger: Ledger, campaign_id: str) -> None:
     ledger.issue([a_claim(campaign_id, 1)])
 

@@ -87,6 +87,7 @@ def test_a_refusal_costs_one_round_trip_and_writes_nothing(redis_server: RedisTe
         "cmdstat_hmget": 1,
         "cmdstat_time": 1,
         "cmdstat_get": 1,
+        "cmdstat_exists": 1,
     }
 
 

@@ -7,6 +7,7 @@ template.yaml. Drivers are imported where they are built, so that a function pay
 import json
 import ssl
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from firstcome.campaigns import Campaigns
 from firstcome.drain import Drain
 from firstcome.errors import LedgerUnavailableError, SettingsError
 from firstcome.pace import Pace
+from firstcome.rebuild import Rebuild
+from firstcome.relay import Relay
 from firstcome.times import Millis
 
 if TYPE_CHECKING:
@@ -116,6 +119,23 @@ def drain() -> Drain:
         dead_letters=dead_letters(),
         pace=Pace(pace.rows_per_second, pace.workers, MonotonicClock()),
     )
+
+
+def relay(has_time: Callable[[], bool]) -> Relay:
+    """Build the relay for one invocation, which knows whether it has time left."""
+    return Relay(
+        gate=gate(),
+        queue=claim_queue(),
+        ledger=ledger(),
+        rebuild=rebuild(settings.whole_seconds("REBUILD_QUIET_SECONDS")),
+        after_ms=settings.whole_seconds("RELAY_AFTER_SECONDS") * 1000,
+        has_time=has_time,
+    )
+
+
+def rebuild(quiet_seconds: int) -> Rebuild:
+    """Build the rebuilding of gates that stay closed that long at least."""
+    return Rebuild(gate(), ledger(), claim_queue(), MonotonicClock(), quiet_seconds * 1000)
 
 
 @cache

@@ -14,7 +14,7 @@ class GateUnavailableError(FirstcomeError):
 
 
 class GateLostError(GateUnavailableError):
-    """The campaign is known but its gate is gone: admitting would start again at 1, so nothing is admitted."""
+    """The campaign is known but its gate is gone or suspect: admitting could give a seat twice."""
 
 
 class QueueUnavailableError(FirstcomeError):

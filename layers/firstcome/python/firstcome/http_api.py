@@ -66,7 +66,10 @@ class Request:
 
     @property
     def body(self) -> str:
-        """The body as text, empty when it is none. What is not declared as JSON or text comes as base64: curl's default."""
+        """The body as text, empty when it is none.
+
+        What is not declared as JSON or text comes as base64, and so does what curl sends by default.
+        """
         body = str(self.event.get("body") or "")
         if not self.event.get("isBase64Encoded"):
             return body

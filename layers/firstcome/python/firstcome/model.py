@@ -194,6 +194,35 @@ class IssuedCoupon:
     issued_at: Millis
 
 
+class GateState(StrEnum):
+    """Whether a campaign's gate may admit."""
+
+    WHOLE = "whole"
+    FENCED = "fenced"
+    """Its claims may be incomplete: it was made on another server, or the ledger knows more."""
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A gate that is closed until it is rebuilt.
+
+    Attributes:
+        run_id: the server on which it was closed.
+        age_ms: how long it has been closed, by that server's clock.
+        highest: the highest sequence it has given, as far as it knows.
+    """
+
+    campaign_id: str
+    run_id: str
+    age_ms: int
+    highest: int
+
+
+type SeatRange = tuple[int, int]
+"""First and last of some sequences in a row."""
+
+
 @dataclass(frozen=True, slots=True)
 class GateCounts:
     """How far a campaign's claims are, as its gate has it.

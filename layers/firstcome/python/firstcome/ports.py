@@ -1,6 +1,6 @@
 """What the use cases need of the world. A port has one adapter, and one fake that passes the same tests."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -9,11 +9,14 @@ from firstcome.model import (
     Campaign,
     CampaignRecord,
     Claim,
+    Fence,
     GateCounts,
+    GateState,
     GateView,
     IssuedCoupon,
     LedgerCounts,
     Refused,
+    SeatRange,
     Settlement,
 )
 from firstcome.times import Millis
@@ -38,14 +41,17 @@ class Gate(Protocol):
     def confirm_sent(self, claims: Iterable[Claim]) -> None:
         """Note that the queue has confirmed these claims."""
 
-    def campaign_ids(self) -> list[str]:
-        """Return the ids of all campaigns that have, or had, a gate."""
+    def campaign_ids(self) -> list[str] | None:
+        """Return the ids of all campaigns that have, or had, a gate; None when that itself was lost."""
 
     def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
         """Return unsent claims at least that old by the gate's clock, the oldest first."""
 
     def mark_issued(self, claims: Iterable[Claim]) -> None:
-        """Note that these claims are in the ledger. A gate that is gone is left alone."""
+        """Note claims as the ledger has them; its word wins.
+
+        A gate that is gone is left alone. One that has not given that sequence yet has forgotten claims, and is fenced.
+        """
 
     def remember(self, campaign_ids: Iterable[str]) -> None:
         """Note that these campaigns have a gate, so that its loss can be told from an unknown campaign."""
@@ -63,6 +69,31 @@ class Gate(Protocol):
     def counts(self, campaign_id: str) -> GateCounts:
         """Return how far the campaign's claims are. Raises `GateLostError`."""
 
+    def state(self, campaign_id: str) -> GateState:
+        """Tell whether the gate may admit."""
+
+    def fence(self, campaign_id: str) -> Fence:
+        """Close the gate until it is reopened; the first call's instant counts."""
+
+    def restore_issued(self, claims: Sequence[Claim]) -> None:
+        """Put claims back as the ledger has them; a claim of the same user that is there is replaced."""
+
+    def restore_overflow(self, claims: Sequence[Claim]) -> None:
+        """Put claims back that found no seat; a claim of the same user that is there stays."""
+
+    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
+        """Return all claims of a closed gate, in pages."""
+
+    def note_unsent(self, claims: Sequence[Claim]) -> None:
+        """Note that these claims must be sent again."""
+
+    def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
+        """Open a rebuilt gate: its counter at `highest` or above, and `free` sequences to be given first.
+
+        Raises:
+            GateUnavailableError: the server is no longer the one that was fenced; nothing was opened.
+        """
+
 
 class ClaimQueue(Protocol):
     """The queue between gate and ledger. Every method raises `QueueUnavailableError`."""
@@ -72,6 +103,9 @@ class ClaimQueue(Protocol):
 
     def send_all(self, claims: Sequence[Claim]) -> list[Claim]:
         """Queue claims; returns those the queue has confirmed, which may be fewer."""
+
+    def count(self) -> int:
+        """Return about how many messages are waiting or being worked on."""
 
 
 class DeadLetters(Protocol):
@@ -110,6 +144,18 @@ class Ledger(Protocol):
 
     def counts(self, campaign_id: str) -> LedgerCounts:
         """Return how far the campaign's claims are."""
+
+    def overflow(self, campaign_id: str, after: str, limit: int) -> list[Claim]:
+        """Return claims without a seat, by coupon code, from behind the code `after`."""
+
+    def settled_codes(self, campaign_id: str, claims: Sequence[Claim]) -> set[str]:
+        """Return the coupon codes of those of these claims that are issued or in overflow."""
+
+    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
+        """Return the sequences up to `highest` that have no row, in order."""
+
+    def close(self) -> None:
+        """Give the connection back; the next call opens another one."""
 
     def migrate(self) -> None:
         """Bring the schema up to date; may be repeated."""

@@ -1,13 +1,15 @@
-"""Use case of the relay: send every claim that was accepted but is not known to be queued."""
+"""Use case of the relay: send every claim that was accepted but is not known to be queued, and heal lost gates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firstcome.ports import ClaimQueue, Gate
+from firstcome.model import GateState
+from firstcome.ports import ClaimQueue, Gate, Ledger
+from firstcome.rebuild import Rebuild, Rebuilt
 
 CLAIMS_A_ROUND = 30
-"""Claims sent before the gate is told. Three batches for the queue: a run that is ended by force while the queue is slow
-has noted all rounds but its last, and the next run does not begin with the same claims again."""
+"""Claims sent before the gate is told. Three batches for the queue: a run that is ended by force while the queue is
+slow has noted all rounds but its last, and the next run does not begin with the same claims again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +19,21 @@ class RelayReport:
     Attributes:
         sent: claims the queue confirmed.
         refused: claims it did not; they stay unsent for the next run.
+        rebuilt: campaigns whose gate was restored from the ledger.
+        closed: campaigns whose gate stays closed until everything under way has settled.
     """
 
     sent: int
     refused: int
+    rebuilt: list[str]
+    closed: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Sends unsent claims.
+    """Sends unsent claims, and has gates rebuilt that are lost or suspect.
+
+    MySQL is asked only when a gate is not whole: the rush must not show there.
 
     Attributes:
         after_ms: age from which a claim counts as left behind: no apply invocation is still about to send it.
@@ -34,6 +42,8 @@ class Relay:
 
     gate: Gate
     queue: ClaimQueue
+    ledger: Ledger
+    rebuild: Rebuild
     after_ms: int
     has_time: Callable[[], bool]
 
@@ -43,13 +53,35 @@ class Relay:
         Raises:
             GateUnavailableError: the rest stays unsent for the next run.
             QueueUnavailableError: likewise.
+            LedgerUnavailableError: a gate is not whole, and stays closed.
         """
+        campaign_ids = self._campaign_ids()
         sent = refused = 0
-        for campaign_id in self.gate.campaign_ids():
+        for campaign_id in campaign_ids:
             sent_here, refused_here = self._relay(campaign_id)
             sent += sent_here
             refused += refused_here
-        return RelayReport(sent, refused)
+        rebuilt, closed = self._heal(campaign_ids)
+        return RelayReport(sent, refused, rebuilt, closed)
+
+    def _campaign_ids(self) -> list[str]:
+        campaign_ids = self.gate.campaign_ids()
+        if campaign_ids is not None:
+            return campaign_ids
+        # The gate was wiped as a whole. The ledger knows which campaigns it had.
+        campaign_ids = self.ledger.campaign_ids()
+        self.gate.remember(campaign_ids)
+        return campaign_ids
+
+    def _heal(self, campaign_ids: list[str]) -> tuple[list[str], list[str]]:
+        rebuilt: list[str] = []
+        closed: list[str] = []
+        for campaign_id in campaign_ids:
+            if self.gate.state(campaign_id) is GateState.WHOLE or not self.has_time():
+                continue
+            is_rebuilt = isinstance(self.rebuild.run(campaign_id, patience_ms=0), Rebuilt)
+            (rebuilt if is_rebuilt else closed).append(campaign_id)
+        return rebuilt, closed
 
     def _relay(self, campaign_id: str) -> tuple[int, int]:
         sent = 0

@@ -90,9 +90,9 @@ def dead_letter_queue_url(env: Environment = os.environ) -> str:
     return _text(env, "DEAD_LETTER_QUEUE_URL")
 
 
-def relay_after_seconds(env: Environment = os.environ) -> int:
-    """Read RELAY_AFTER_SECONDS. Raises `SettingsError`."""
-    return _whole(env, "RELAY_AFTER_SECONDS", 1, 3600)
+def whole_seconds(name: str, env: Environment = os.environ) -> int:
+    """Read a duration such as RELAY_AFTER_SECONDS. Raises `SettingsError`."""
+    return _whole(env, name, 1, 3600)
 
 
 def _text(env: Environment, name: str) -> str:

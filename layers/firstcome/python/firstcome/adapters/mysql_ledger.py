@@ -22,6 +22,7 @@ from firstcome.model import (
     LedgerCounts,
     Overflow,
     OverflowReason,
+    SeatRange,
     Settlement,
 )
 from firstcome.times import Millis, from_datetime, to_datetime
@@ -115,6 +116,34 @@ class MysqlLedger:
         issued, overflow = self._fetch("count_coupons", (campaign_id, campaign_id))[0]
         return LedgerCounts(issued=issued, overflow=overflow)
 
+    def overflow(self, campaign_id: str, after: str, limit: int) -> list[Claim]:
+        """Implement `Ledger.overflow`."""
+        return [
+            Claim(row[0], row[1], row[2], row[3], _to_millis(row[4]))
+            for row in self._fetch("list_overflow", (campaign_id, after, limit))
+        ]
+
+    def settled_codes(self, campaign_id: str, claims: Sequence[Claim]) -> set[str]:
+        """Implement `Ledger.settled_codes`."""
+        if not claims:
+            return set()
+        codes = [claim.coupon_code for claim in claims]
+        users = [claim.user_id for claim in claims]
+        rows = self._fetch("settled_codes", (codes, campaign_id, users))
+        return {row[0] for row in rows} & set(codes)
+
+    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
+        """Implement `Ledger.gaps`."""
+        rows = self._fetch("free_seats", (campaign_id, highest, campaign_id, highest, highest + 1))
+        return [(int(first), min(int(last), highest)) for first, last in reversed(rows)]
+
+    def close(self) -> None:
+        """Implement `Ledger.close`."""
+        if self._connection is not None:
+            with suppress(pymysql.MySQLError):
+                self._connection.close()
+            self._connection = None
+
     def migrate(self) -> None:
         """Implement `Ledger.migrate`."""
 
@@ -188,9 +217,7 @@ class MysqlLedger:
                 return
         except pymysql.MySQLError:
             pass  # Then it is broken as well; the server rolls back what it had.
-        with suppress(pymysql.MySQLError):
-            self._connection.close()
-        self._connection = None
+        self.close()
 
 
 class _Seating:

@@ -1,7 +1,8 @@
 """The gate on Redis or Valkey: runs the scripts in `firstcome/lua`, each one atomic step on one campaign's keys."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,7 +14,18 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from firstcome.errors import GateLostError, GateUnavailableError
-from firstcome.model import Admission, Campaign, Claim, GateCounts, GateView, Refusal, Refused
+from firstcome.model import (
+    Admission,
+    Campaign,
+    Claim,
+    Fence,
+    GateCounts,
+    GateState,
+    GateView,
+    Refusal,
+    Refused,
+    SeatRange,
+)
 
 SENTINEL_KEY = "firstcome:sentinel"
 """Set of the ids of all campaigns that have a gate. It tells a lost gate from an unknown campaign."""
@@ -21,8 +33,12 @@ SENTINEL_KEY = "firstcome:sentinel"
 WAIT_MS = 200
 """How long to wait for replicas to confirm a claim; below the connection's read timeout."""
 
-_MARK_AT_MOST = 1000
-"""Claims marked in one script call, so that no call holds Redis for long."""
+_AT_MOST = 1000
+"""Claims or seats handled in one call, so that no call holds Redis for long."""
+
+_RUN_ID = re.compile(rb"run_id:([0-9a-f]+)")
+
+type Command = Sequence[str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,16 @@ class GateKeys:
         """Bitmap by sequence."""
         return self._key("issued")
 
+    @property
+    def free(self) -> str:
+        """List: sequences below the counter that a rebuilt gate gives first."""
+        return self._key("free")
+
+    @property
+    def fenced_at(self) -> str:
+        """String: since when the gate is closed for its rebuild."""
+        return self._key("fenced_at")
+
 
 class RedisGate:
     """Implements `ports.Gate` on one connection: a Lambda environment serves one request at a time, so it needs no
@@ -87,15 +113,17 @@ class RedisGate:
     def __init__(self, connection: Connection, replica_acks: int = 0) -> None:
         self._connection = connection
         self._replica_acks = replica_acks
+        self._run_id = ""
 
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`: one round trip, WAIT included."""
         keys = GateKeys(campaign_id)
         reply = self._run(
             "apply",
-            [keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued],
+            [keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued, keys.free],
             [user_id, coupon_code],
             confirmed_by=self._replica_acks,
+            with_run_id=True,
         )
         outcome = reply[0].decode()
         if outcome == "accepted":
@@ -108,7 +136,7 @@ class RedisGate:
         if outcome == "missing":
             self._refuse_if_lost(campaign_id)
             return Refused(Refusal.CAMPAIGN_NOT_FOUND)
-        if outcome == "lost":
+        if outcome in {"lost", "fenced"}:
             raise GateLostError(campaign_id)
         return Refused(Refusal(outcome))
 
@@ -147,12 +175,13 @@ class RedisGate:
 
     def confirm_sent(self, claims: Iterable[Claim]) -> None:
         """Implement `Gate.confirm_sent`."""
-        for campaign_id, users in _users_by_campaign(claims).items():
-            self._call(["ZREM", GateKeys(campaign_id).unsent, *users])
+        for campaign_id, of_campaign in _by_campaign(claims).items():
+            self._call(["ZREM", GateKeys(campaign_id).unsent, *(claim.user_id for claim in of_campaign)])
 
-    def campaign_ids(self) -> list[str]:
+    def campaign_ids(self) -> list[str] | None:
         """Implement `Gate.campaign_ids`."""
-        return sorted(member.decode() for member in self._call(["SMEMBERS", SENTINEL_KEY]) if member)
+        members = [member.decode() for member in self._call(["SMEMBERS", SENTINEL_KEY])]
+        return sorted(filter(None, members)) if members else None
 
     def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
         """Implement `Gate.unsent`."""
@@ -162,14 +191,10 @@ class RedisGate:
 
     def mark_issued(self, claims: Iterable[Claim]) -> None:
         """Implement `Gate.mark_issued`."""
-        by_campaign: dict[str, list[Claim]] = {}
-        for claim in claims:
-            by_campaign.setdefault(claim.campaign_id, []).append(claim)
-        for campaign_id, of_campaign in by_campaign.items():
+        for campaign_id, of_campaign in _by_campaign(claims).items():
             keys = GateKeys(campaign_id)
-            for some in batched(of_campaign, _MARK_AT_MOST, strict=False):
-                arguments = [text for claim in some for text in (claim.user_id, _to_text(claim))]
-                self._run("mark_issued", [keys.campaign, keys.claims, keys.issued], arguments)
+            for some in batched(of_campaign, _AT_MOST, strict=False):
+                self._run("mark_issued", [keys.campaign, keys.accepted, keys.claims, keys.issued], _to_texts(some))
 
     def remember(self, campaign_ids: Iterable[str]) -> None:
         """Implement `Gate.remember`. The empty member keeps the set when there is no campaign yet."""
@@ -183,6 +208,63 @@ class RedisGate:
         """Implement `Gate.create`."""
         return self._configure(campaign, if_missing="create")
 
+    def state(self, campaign_id: str) -> GateState:
+        """Implement `Gate.state`."""
+        keys = GateKeys(campaign_id)
+        return GateState(self._run("state", [keys.campaign, keys.accepted], [], with_run_id=True).decode())
+
+    def fence(self, campaign_id: str) -> Fence:
+        """Implement `Gate.fence`."""
+        keys = GateKeys(campaign_id)
+        age_ms, highest = self._run("fence", [keys.campaign, keys.accepted, keys.fenced_at], [])
+        return Fence(campaign_id, self._run_id, age_ms, highest)
+
+    def restore_issued(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.restore_issued`."""
+        self._restore("issued", claims)
+
+    def restore_overflow(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.restore_overflow`."""
+        self._restore("overflow", claims)
+
+    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
+        """Implement `Gate.all_claims`, by HSCAN: a claim that is there throughout is returned at least once."""
+        cursor = b"0"
+        while True:
+            cursor, found = self._call(["HSCAN", GateKeys(campaign_id).claims, cursor.decode(), "COUNT", _AT_MOST])
+            yield [_to_claim(campaign_id, user.decode(), text) for user, text in batched(found, 2, strict=True)]
+            if cursor == b"0":
+                return
+
+    def note_unsent(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.note_unsent`."""
+        for claim in claims:
+            self._call(["ZADD", GateKeys(claim.campaign_id).unsent, claim.accepted_at, claim.user_id])
+
+    def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
+        """Implement `Gate.reopen`."""
+        keys = GateKeys(campaign.campaign_id)
+        self._call(["DEL", keys.free])
+        seats = (seat for first, last in free for seat in range(first, last + 1))
+        for some in batched(seats, _AT_MOST, strict=False):
+            self._call(["RPUSH", keys.free, *some])
+        state = "paused" if campaign.paused else "active"
+        reply = self._run(
+            "reopen",
+            [keys.campaign, keys.accepted, keys.fenced_at],
+            [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, highest, fence.run_id],
+            with_run_id=True,
+        )
+        if reply == b"other_server":
+            # What was restored may be on the one that was fenced.
+            raise GateUnavailableError("the gate's server changed during the rebuild")
+
+    def _restore(self, kind: str, claims: Sequence[Claim]) -> None:
+        for campaign_id, of_campaign in _by_campaign(claims).items():
+            keys = GateKeys(campaign_id)
+            for some in batched(of_campaign, _AT_MOST, strict=False):
+                self._run("restore", [keys.claims, keys.issued, keys.unsent], [kind, *_to_texts(some)])
+
     def _configure(self, campaign: Campaign, if_missing: str) -> bool:
         keys = GateKeys(campaign.campaign_id)
         state = "paused" if campaign.paused else "active"
@@ -190,6 +272,7 @@ class RedisGate:
             "configure",
             [keys.campaign, keys.accepted],
             [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, if_missing],
+            with_run_id=True,
         )
         if reply[0] == b"missing":
             raise GateLostError(campaign.campaign_id)
@@ -197,7 +280,7 @@ class RedisGate:
 
     def _show(self, campaign_id: str) -> list[Any] | None:
         keys = GateKeys(campaign_id)
-        reply: list[Any] = self._run("show", [keys.campaign, keys.accepted, keys.unsent], [])
+        reply: list[Any] = self._run("show", [keys.campaign, keys.accepted, keys.unsent, keys.free], [])
         if reply[0] == b"lost":
             raise GateLostError(campaign_id)
         if reply[0] == b"missing":
@@ -207,34 +290,50 @@ class RedisGate:
 
     def _refuse_if_lost(self, campaign_id: str) -> None:
         """Tell a campaign that nobody made from one whose gate is gone: the sentinel remembers, or is itself gone."""
-        replies = self._exchange([["EXISTS", SENTINEL_KEY], ["SISMEMBER", SENTINEL_KEY, campaign_id]])
+        replies = self._exchange(lambda _: [["EXISTS", SENTINEL_KEY], ["SISMEMBER", SENTINEL_KEY, campaign_id]])
         has_sentinel, is_remembered = (_raise_if_error(reply) for reply in replies)
         if is_remembered or not has_sentinel:
             raise GateLostError(campaign_id)
 
-    def _run(self, name: str, keys: Sequence[str], arguments: Sequence[str | int], confirmed_by: int = 0) -> Any:
-        """Run a script; with `confirmed_by`, have that many replicas confirm what this connection wrote."""
+    def _run(
+        self,
+        name: str,
+        keys: Sequence[str],
+        arguments: Command,
+        *,
+        confirmed_by: int = 0,
+        with_run_id: bool = False,
+    ) -> Any:
+        """Run a script.
+
+        Args:
+            confirmed_by: replicas that must confirm what this connection wrote.
+            with_run_id: the script's last argument is the run id of the server it really runs on.
+        """
         code = script(name)
-        wait: list[list[str | int]] = [["WAIT", confirmed_by, WAIT_MS]] if confirmed_by else []
-        tail = [len(keys), *keys, *arguments]
-        replies = self._exchange([["EVALSHA", code.sha, *tail], *wait])
+        wait: list[Command] = [["WAIT", confirmed_by, WAIT_MS]] if confirmed_by else []
+
+        def tail(run_id: str) -> list[str | int]:
+            return [len(keys), *keys, *arguments, *([run_id] if with_run_id else [])]
+
+        replies = self._exchange(lambda run_id: [["EVALSHA", code.sha, *tail(run_id)], *wait])
         if isinstance(replies[0], NoScriptError):
             # The script cache is empty after a restart, a failover or SCRIPT FLUSH; EVAL fills it again.
-            replies = self._exchange([["EVAL", code.source, *tail], *wait])
+            replies = self._exchange(lambda run_id: [["EVAL", code.source, *tail(run_id)], *wait])
         reply = _raise_if_error(replies[0])
         if wait and _raise_if_error(replies[1]) < confirmed_by:
             raise GateUnavailableError("too few replicas confirmed the write")
         return reply
 
-    def _call(self, command: Sequence[str | int]) -> Any:
-        return _raise_if_error(self._exchange([command])[0])
+    def _call(self, command: Command) -> Any:
+        return _raise_if_error(self._exchange(lambda _: [command])[0])
 
-    def _exchange(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    def _exchange(self, commands: Callable[[str], Sequence[Command]]) -> list[Any]:
         """Send commands in one round trip and return their replies, error replies included.
 
         A connection that the server has closed since its last use (a frozen environment, a failover) is replaced once:
-        everything sent here may be repeated, the scripts being idempotent. A timeout is not tried again, so that a slow
-        Redis is not asked twice.
+        everything sent here may be repeated, the scripts being idempotent. The commands are made anew for it, from the
+        run id of the server it leads to. A timeout is not tried again, so that a slow Redis is not asked twice.
         """
         was_connected = self._connection.is_connected
         try:
@@ -247,7 +346,21 @@ class RedisGate:
         except RedisError as exc:
             raise GateUnavailableError("the gate did not answer") from exc
 
-    def _exchange_once(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    def _exchange_once(self, commands: Callable[[str], Sequence[Command]]) -> list[Any]:
+        if not self._connection.is_connected:
+            self._run_id = self._ask_run_id()
+        return self._send(commands(self._run_id))
+
+    def _ask_run_id(self) -> str:
+        """Ask who the server of a new connection is; a restart or a failover changes it, so once a connection."""
+        (reply,) = self._send([["INFO", "server"]])
+        if isinstance(reply, RedisError):
+            self._connection.disconnect()
+            raise reply
+        found = _RUN_ID.search(reply)
+        return found[1].decode() if found else ""
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
         self._connection.send_packed_command(self._connection.pack_commands(commands))
         return [self._read_reply() for _ in commands]
 
@@ -270,11 +383,15 @@ def _raise_if_error(reply: Any) -> Any:
     return reply
 
 
-def _users_by_campaign(claims: Iterable[Claim]) -> dict[str, list[str]]:
-    users: dict[str, list[str]] = {}
+def _by_campaign(claims: Iterable[Claim]) -> dict[str, list[Claim]]:
+    parted: dict[str, list[Claim]] = {}
     for claim in claims:
-        users.setdefault(claim.campaign_id, []).append(claim.user_id)
-    return users
+        parted.setdefault(claim.campaign_id, []).append(claim)
+    return parted
+
+
+def _to_texts(claims: Iterable[Claim]) -> list[str]:
+    return [text for claim in claims for text in (claim.user_id, _to_text(claim))]
 
 
 def _to_text(claim: Claim) -> str:

@@ -46,6 +46,10 @@ class SqsClaimQueue:
             sent.extend(claim for index, claim in enumerate(batch) if str(index) in confirmed)
         return sent
 
+    def count(self) -> int:
+        """Implement `ClaimQueue.count`."""
+        return _count(self._client, self._queue_url)
+
 
 class SqsDeadLetters:
     """Implements `ports.DeadLetters`."""

@@ -1,21 +1,25 @@
 -- Admits a user, replays the claim they have, or refuses. The one place where coupons are counted.
 --
--- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at (ms since the epoch), state (active | paused)
+-- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at (ms since the epoch), state (active | paused), run_id
 -- KEYS[2] accepted   counter: the highest sequence given
 -- KEYS[3] claims     hash: user -> "sequence:code:accepted_at"
 -- KEYS[4] unsent     sorted set: user by accepted_at (ms)
 -- KEYS[5] issued     bitmap by sequence
+-- KEYS[6] free       list: sequences to be given before the counter goes on; there are none unless a gate was rebuilt
 -- ARGV[1] user
 -- ARGV[2] coupon code to give, if this call admits the user
+-- ARGV[3] run_id of the server that this connection leads to
 --
 -- Returns {"accepted", claim}                       a claim was made, and noted as unsent in the same step
 --         {"replayed", claim, unsent 0|1, issued 0|1}   the user had one
 --         {"missing"}                               no such campaign here; nothing was written, as in all that follow
 --         {"lost"}                                  the campaign without its counter: never start again at 1
+--         {"fenced"}                                the gate was made on another server: this one may lack claims
 --         {"paused"} {"closed"} {"sold_out"}
 --         {"not_open", opens_at, now}
-local campaign_key, accepted_key, claims_key, unsent_key, issued_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local user, code = ARGV[1], ARGV[2]
+local campaign_key, accepted_key, claims_key = KEYS[1], KEYS[2], KEYS[3]
+local unsent_key, issued_key, free_key = KEYS[4], KEYS[5], KEYS[6]
+local user, code, run_id = ARGV[1], ARGV[2], ARGV[3]
 
 local claim = redis.call('HGET', claims_key, user)
 if claim then
@@ -28,10 +32,13 @@ if claim then
   return {'replayed', claim, unsent, issued}
 end
 
-local fields = redis.call('HMGET', campaign_key, 'capacity', 'opens_at', 'closes_at', 'state')
-local capacity, opens_at, closes_at, state = fields[1], fields[2], fields[3], fields[4]
+local fields = redis.call('HMGET', campaign_key, 'capacity', 'opens_at', 'closes_at', 'state', 'run_id')
+local capacity, opens_at, closes_at, state, made_on = fields[1], fields[2], fields[3], fields[4], fields[5]
 if not capacity then
   return {'missing'}
+end
+if made_on ~= run_id then
+  return {'fenced'}
 end
 if state == 'paused' then
   return {'paused'}
@@ -50,11 +57,13 @@ local accepted = redis.call('GET', accepted_key)
 if not accepted then
   return {'lost'}
 end
-if tonumber(accepted) >= tonumber(capacity) then
+local has_free = redis.call('EXISTS', free_key) == 1
+if not has_free and tonumber(accepted) >= tonumber(capacity) then
   return {'sold_out'}
 end
 
-local sequence = redis.call('INCR', accepted_key)
+-- The first write decides whether there is memory for all of them; so it must be one that Redis refuses when there is none.
+local sequence = has_free and redis.call('LPOP', free_key) or redis.call('INCR', accepted_key)
 local accepted_at = string.format('%.0f', now)
 claim = sequence .. ':' .. code .. ':' .. accepted_at
 redis.call('HSET', claims_key, user, claim)

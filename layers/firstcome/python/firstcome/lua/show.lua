@@ -3,12 +3,13 @@
 -- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at (ms since the epoch), state (active | paused)
 -- KEYS[2] accepted   counter: the highest sequence given
 -- KEYS[3] unsent     sorted set: user by accepted_at (ms)
+-- KEYS[4] free       list: sequences below the counter that are still to be given
 --
 -- Returns {"found", name, capacity, opens_at, closes_at, state, accepted, now, unsent, oldest_unsent_at}, times in ms,
---         oldest_unsent_at "" when nothing is unsent
+--         accepted without the free ones, oldest_unsent_at "" when nothing is unsent
 --         {"missing"}   no such campaign here
 --         {"lost"}      the campaign without its counter
-local campaign_key, accepted_key, unsent_key = KEYS[1], KEYS[2], KEYS[3]
+local campaign_key, accepted_key, unsent_key, free_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local fields = redis.call('HMGET', campaign_key, 'name', 'capacity', 'opens_at', 'closes_at', 'state')
 if not fields[2] then
@@ -22,6 +23,6 @@ local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local oldest = redis.call('ZRANGE', unsent_key, 0, 0, 'WITHSCORES')
 return {
-  'found', fields[1], fields[2], fields[3], fields[4], fields[5], accepted, now,
+  'found', fields[1], fields[2], fields[3], fields[4], fields[5], accepted - redis.call('LLEN', free_key), now,
   redis.call('ZCARD', unsent_key), oldest[2] or '',
 }

@@ -1,0 +1,16 @@
+-- Closes a gate that is lost or suspect, until it is reopened; tells how long it has been closed.
+--
+-- KEYS[1] campaign   hash; its run_id is emptied, so that apply.lua admits nobody, on whichever server
+-- KEYS[2] accepted   counter: the highest sequence given
+-- KEYS[3] fenced_at  string: when the gate was fenced, ms since the epoch
+--
+-- Returns {milliseconds since it was fenced first, the counter or 0}
+local campaign_key, accepted_key, fenced_at_key = KEYS[1], KEYS[2], KEYS[3]
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('EXISTS', campaign_key) == 1 then
+  redis.call('HSET', campaign_key, 'run_id', '')
+end
+redis.call('SETNX', fenced_at_key, string.format('%.0f', now))
+return {now - tonumber(redis.call('GET', fenced_at_key)), tonumber(redis.call('GET', accepted_key) or '0')}
