@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -156,9 +156,10 @@ def _doubles(evidence: Evidence) -> list[str]:
 
 def _lost(evidence: Evidence) -> list[str]:
     gate = evidence.gate
+    untold = gate.users - evidence.told.keys()
     return [
         *(_wrong_row(user, evidence) for user in evidence.without_row),
-        *(f"{user} has a claim in the gate and no row" for user in _missing(gate.users, evidence.issued)),
+        *(f"{user} has a claim in the gate and no row" for user in _missing(untold, evidence.issued)),
         *(f"{user} has a row and no claim in the gate" for user in _missing(evidence.issued, gate.users)),
         *(f"{user} has a row and never asked" for user in _missing(evidence.issued, evidence.asked)),
         *(f"the claim of {user} is still unsent" for user in sorted(gate.unsent)),
@@ -167,10 +168,12 @@ def _lost(evidence: Evidence) -> list[str]:
 
 def _wrong_row(user: str, evidence: Evidence) -> str:
     rows = evidence.issued.get(user)
-    told = sorted(evidence.told[user])
-    return (
-        f"{user} was told {told} and has {sorted(rows)} in MySQL" if rows else f"{user} was told {told} and has no row"
-    )
+    found = f"has {_named(rows)} in MySQL" if rows else "has no row"
+    return f"{user} was told {_named(evidence.told[user])} and {found}"
+
+
+def _named(coupons: Iterable[tuple[int, str]]) -> str:
+    return " and ".join(f"{code} (sequence {sequence})" for sequence, code in sorted(coupons))
 
 
 def _lost_slots(evidence: Evidence) -> list[str]:

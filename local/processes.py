@@ -91,6 +91,7 @@ class Processes:
     def stop(self) -> None:
         """Stop everything, and everything those programs started."""
         stop_groups([process.pid for process in self._running.values()], self._reap)
+        self._reap()
         self._dismiss_watchdog()
 
     def leave_running(self, record: Path) -> None:

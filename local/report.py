@@ -72,8 +72,8 @@ def _finding(finding: Finding) -> str:
         problems.append(f"and {len(finding.problems) - PROBLEMS_SHOWN:,} more")
     listed = "".join(f"<li>{escape(problem)}</li>" for problem in problems)
     return (
-        f'<li><span class="name">{finding.guarantee}</span> <b class="{style}">{word}</b> {escape(finding.promise)}'
-        f"{f'<ul>{listed}</ul>' if listed else ''}</li>"
+        f'<li><span class="name">{finding.guarantee}</span> <b class="{style}">{word}</b>'
+        f" <span>{escape(finding.promise)}</span>{f'<ul>{listed}</ul>' if listed else ''}</li>"
     )
 
 

@@ -59,8 +59,10 @@ def read_plan(environment: Mapping[str, str]) -> Plan:
 def main() -> None:
     """Run the rush, and leave with 0 only if everything holds."""
     plan = read_plan(os.environ)
-    result_path, report_path = DIRECTORY / "result.json", DIRECTORY / "report.html"
-    for outdated in (result_path, report_path):
+    answers_path, result_path, report_path = (
+        DIRECTORY / name for name in ("answers.jsonl", "result.json", "report.html")
+    )
+    for outdated in (answers_path, result_path, report_path):
         outdated.unlink(missing_ok=True)
     progress = Progress()
     with signals_as_exceptions():
@@ -69,7 +71,7 @@ def main() -> None:
             with progress.step("Opening a campaign and starting the functions' workers"):
                 campaign = prepare_rush(site, plan)
             progress.say(f"The rush: {count(plan.users, 'user')} for {count(plan.capacity, 'coupon')}")
-            outcome = run_rush(site, plan, campaign, DIRECTORY / "answers.jsonl")
+            outcome = run_rush(site, plan, campaign, answers_path)
         holds = publish(outcome, result_path, report_path)
     if not holds:
         sys.exit(1)

@@ -34,6 +34,7 @@ from local.workspace import Workspace
 
 OPERATOR_SCOPE = "firstcome/operator"
 TOKEN_HOURS = 6
+ATTEMPTS = 5
 LOOK_SECONDS = 0.25
 REQUEST_SECONDS = 30
 # No new answer, or no new row, for this long: something hangs. The relay may take 70 s to send a claim left behind.
@@ -120,8 +121,10 @@ def run_rush(site: Site, plan: Plan, campaign: str, answers_path: Path) -> Outco
             send(site, plan, _arguments(site, plan, campaign, answers_path), watch)
             await_drain(gate, campaign, watch)
             rows, claims = read_rows(ledger, campaign), read_gate(gate, campaign)
-    except (pymysql.MySQLError, redis.RedisError) as error:
-        raise LocalStackError(f"The rush could not be followed: {error}") from error
+    except pymysql.MySQLError as error:
+        raise LocalStackError(f"MySQL failed during the rush: {error}", site.workspace.log("mariadbd")) from error
+    except redis.RedisError as error:
+        raise LocalStackError(f"Redis failed during the rush: {error}", site.workspace.log("redis")) from error
     evidence = Evidence(plan.capacity, plan.users, watch.answers, rows, claims)
     return Outcome(plan, watch.answers, watch.samples, check(evidence))
 
@@ -135,18 +138,29 @@ def open_campaign(site: Site, campaign: str, capacity: int) -> None:
         "opens_at": _rfc3339(now - timedelta(minutes=1)),
         "closes_at": _rfc3339(now + timedelta(days=1)),
     }
+    for attempts_left in reversed(range(ATTEMPTS)):
+        status, answer = _put(site, f"/campaigns/{campaign}", fields)
+        if status in (200, 201):
+            return
+        if status != 503 or attempts_left == 0:  # noqa: PLR2004 - HTTP's own numbers
+            raise LocalStackError(
+                f"The campaign could not be opened: the API answered {status} {answer[:500]}",
+                site.workspace.log("aws-endpoint"),
+            )
+        time.sleep(1)
+
+
+def _put(site: Site, path: str, fields: dict[str, object]) -> tuple[int, str]:
     token = sign_token(site.workspace.folder, site.stack.jwt_issuer, "operator", scope=OPERATOR_SCOPE)
     address = urlsplit(site.stack.api_url)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
         with closing(HTTPConnection(address.netloc, timeout=REQUEST_SECONDS)) as connection:
-            connection.request("PUT", f"{address.path}/campaigns/{campaign}", json.dumps(fields), headers)
+            connection.request("PUT", f"{address.path}{path}", json.dumps(fields), headers)
             response = connection.getresponse()
-            text = response.read().decode(errors="replace")
+            return response.status, response.read().decode(errors="replace")
     except (OSError, HTTPException) as error:
         raise LocalStackError(f"The campaign could not be opened: {error}") from error
-    if response.status != 201:  # noqa: PLR2004 - HTTP's "created"
-        raise LocalStackError(f"The campaign could not be opened: the API answered {response.status} {text[:500]}")
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -6,9 +6,7 @@ from tests.e2e.conftest import Service, campaign_body
 from tests.factories import a_campaign_id
 
 
-@pytest.mark.parametrize(
-    "campaign_id", ["with%20space", "UPPER", "-dash", "x" * 64, "%EC%95%88", "a_b", "a.b", "%00"]
-)
+@pytest.mark.parametrize("campaign_id", ["with%20space", "UPPER", "-dash", "x" * 64, "%EC%95%88", "a_b", "a.b", "%00"])
 @pytest.mark.parametrize(("method", "rest"), [("POST", "/coupons"), ("GET", "/coupons/mine"), ("GET", "")])
 def test_a_campaign_id_that_cannot_be_one(service: Service, campaign_id: str, method: str, rest: str) -> None:
     answer = service.as_user(method, f"/campaigns/{campaign_id}{rest}", "ann")

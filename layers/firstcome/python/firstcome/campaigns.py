@@ -133,6 +133,7 @@ class Campaigns:
             record = self.ledger.find(campaign_id)
             if record is None:
                 return Refused(Refusal.CAMPAIGN_NOT_FOUND)
+            self._view(campaign_id)  # As in `_change`.
             changed = replace(record.campaign, paused=paused)
             self.ledger.update(changed)
             self.gate.configure(changed)
@@ -187,6 +188,7 @@ class Campaigns:
         return Saved(self._view(campaign.campaign_id), is_new=True)
 
     def _change(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
+        self._view(campaign.campaign_id)  # A lost gate is refused here, before the ledger is changed.
         record = self.ledger.find(campaign.campaign_id)
         before = record.campaign if record else campaign
         changed = replace(campaign, paused=before.paused)
