@@ -39,6 +39,7 @@ LOOK_SECONDS = 0.25
 REQUEST_SECONDS = 30
 # No new answer, or no new row, for this long: something hangs. The relay may take 70 s to send a claim left behind.
 STALL_SECONDS = 100
+IDLE_SECONDS = 10
 # Locust's own statuses: everybody answered, or some not as they should.
 LOCUST_STATUSES = (0, 1)
 
@@ -79,6 +80,12 @@ class Watch:
     def stalled(self) -> bool:
         """Whether nothing has moved for too long."""
         return time.monotonic() - self.changed > STALL_SECONDS
+
+    @property
+    def idle(self) -> str:
+        """How long nothing has moved, once that is worth a word."""
+        seconds = time.monotonic() - self.changed
+        return f"; no new one for {seconds:.0f} s, giving up after {STALL_SECONDS}" if seconds > IDLE_SECONDS else ""
 
     def look(self) -> None:
         """Take in what is new."""
@@ -254,7 +261,7 @@ def await_drain(gate: redis.Redis, campaign: str, watch: Watch) -> None:
         while not watch.stalled:
             claims = read_gate(gate, campaign)
             watch.look()
-            line.show(f"{watch.rows:,} of {claims.accepted:,} accepted claims are rows in MySQL")
+            line.show(f"{watch.rows:,} of {claims.accepted:,} accepted claims are rows in MySQL{watch.idle}")
             if watch.rows >= max(claims.accepted, len(watch.tally.holders)) and not claims.unsent:
                 return
             time.sleep(LOOK_SECONDS)
