@@ -1,21 +1,26 @@
-"""What the handlers' tests share: the ports in memory in place of the real ones, and the log."""
+"""What the handlers' tests share: the ports in memory in place of the real ones, and the log.
+
+Whatever a handler answers on these ports must be documented in docs/openapi.yaml.
+"""
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from firstcome import bootstrap
+from firstcome import bootstrap, http_api
 from firstcome.campaigns import Campaigns
 from firstcome.drain import Drain
+from firstcome.http_api import Answer, Event, Handler
 from firstcome.model import Campaign
 from firstcome.observability import logger
 from firstcome.pace import Pace
 from tests.factories import a_campaign
 from tests.fakes import FakeClock, MemoryDeadLetters, MemoryGate, MemoryLedger, MemoryQueue
+from tests.unit import documentation
 
 
 @dataclass
@@ -74,7 +79,21 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     drain = Drain(made.ledger, made.gate, made.dead_letters, Pace(20, 2, made.clock))
     monkeypatch.setattr(bootstrap, "drain", lambda: drain)
     monkeypatch.setattr(bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters))
+    monkeypatch.setattr(bootstrap, "MonotonicClock", lambda: made.clock)
+    monkeypatch.setenv("APPLY_TIMEOUT_SECONDS", "6")
+    monkeypatch.setenv("RELAY_AFTER_SECONDS", "10")
+    monkeypatch.setenv("REBUILD_QUIET_SECONDS", "50")
+    monkeypatch.setattr(http_api, "route", _documented_route)
     return made
+
+
+_route = http_api.route
+
+
+def _documented_route(event: Event, handlers: Mapping[str, Handler]) -> Answer:
+    answer = _route(event, handlers)
+    documentation.check(event["routeKey"], answer)
+    return answer
 
 
 @pytest.fixture

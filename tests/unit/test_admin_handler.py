@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from firstcome.errors import LedgerUnavailableError
+from firstcome.errors import GateLostError, LedgerUnavailableError
 from firstcome.model import Claim
 from functions.admin.app import lambda_handler
 from tests.factories import a_claim
@@ -24,7 +24,7 @@ _REBUILD = "POST /campaigns/{campaign_id}/rebuild"
 
 _ALL = [_PUT, _LIST, _PAUSE, _RESUME, _STATS, _COUPONS, _REBUILD]
 _OF_ONE_CAMPAIGN = [route for route in _ALL if route != _LIST]
-_OF_A_KNOWN_CAMPAIGN = [_PAUSE, _RESUME, _STATS, _COUPONS]
+_OF_A_KNOWN_CAMPAIGN = [_PAUSE, _RESUME, _STATS, _COUPONS, _REBUILD]
 
 _FIELDS: dict[str, object] = {
     "name": "Spring sale",
@@ -85,7 +85,7 @@ class TestEveryRoute:
         assert (answer["statusCode"], code_of(answer)) == (413, "body_too_large")
         assert world.ledger.records == {}
 
-    @pytest.mark.parametrize("route", [route for route in _ALL if route != _REBUILD])
+    @pytest.mark.parametrize("route", _ALL)
     def test_without_the_ledger_it_is_503(self, world: World, route: str) -> None:
         world.open()
         world.ledger.is_down = True
@@ -272,10 +272,83 @@ class TestCoupons:
         assert _call(_COUPONS)["statusCode"] == 200
 
 
-def test_rebuild_is_not_there_yet(world: World) -> None:
+class TestRebuild:
+    def test_a_whole_gate_is_left_alone(self, world: World) -> None:
+        _put()
+        _accept(world, 2)
+        answer = _call(_REBUILD)
+        assert answer["statusCode"] == 200
+        body = body_of(answer)
+        assert (body["rebuilt"], body["gate_was"]) == (False, "whole")
+        assert world.gate.counts("demo").accepted == 2
+        assert world.clock.slept_ms == 0
+
+    def test_a_lost_gate_comes_back_as_the_ledger_has_it(self, world: World) -> None:
+        _put(capacity=5)
+        claims = _accept(world, 3)
+        world.ledger.issue([claims[0], claims[2]])
+        world.gate.lose()
+        answer = _call(_REBUILD)
+        assert answer["statusCode"] == 200
+        assert body_of(answer) == {
+            "campaign_id": "demo",
+            "rebuilt": True,
+            "gate_was": "lost",
+            "issued": 2,
+            "overflow": 0,
+            "resent": 0,
+            "free_sequences": 1,
+            "highest_sequence": 3,
+        }
+        assert [coupon.claim for coupon in world.ledger.coupons("demo", 0, 9)] == [claims[0], claims[2]]
+
+    def test_it_waits_until_no_old_invocation_can_be_running(self, world: World) -> None:
+        _put()
+        world.gate.lose()
+        _call(_REBUILD)
+        # APPLY_TIMEOUT_SECONDS.
+        assert world.clock.slept_ms == 6_000
+
+    def test_while_claims_are_under_way_it_is_409_and_the_gate_stays_closed(self, world: World) -> None:
+        _put()
+        claims = _accept(world, 1)
+        world.queue.sent += claims
+        world.gate.lose()
+        answer = _call(_REBUILD)
+        assert (answer["statusCode"], code_of(answer)) == (409, "queue_not_empty")
+        assert answer["headers"]["Retry-After"] == "2"
+        with pytest.raises(GateLostError):
+            world.gate.apply("demo", "eager", "E" * 16)
+        world.ledger.issue(claims)
+        world.queue.delivered = 1
+        assert body_of(_call(_REBUILD))["issued"] == 1
+
+    @pytest.mark.parametrize("port", ["gate", "queue"])
+    def test_without_the_gate_or_the_queue_it_is_503(self, world: World, port: str) -> None:
+        _put()
+        world.gate.lose()
+        getattr(world, port).is_down = True
+        assert code_of(_call(_REBUILD)) == "unavailable"
+
+    def test_a_missing_setting_is_503_and_logged_by_name(self, monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
+        _put()
+        monkeypatch.delenv("APPLY_TIMEOUT_SECONDS")
+        assert code_of(_call(_REBUILD)) == "unavailable"
+        assert [entry["reason"] for entry in log.of("misconfigured")] == ["APPLY_TIMEOUT_SECONDS must be set"]
+
+
+@pytest.mark.parametrize("route", _ALL)
+def test_the_connection_to_mysql_is_given_back_after_each_request(
+    world: World, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    """MySQL is to see the drain's connections, not those of idle operators' environments."""
+    closed: list[str] = []
+    monkeypatch.setattr(world.ledger, "close", lambda: closed.append(route))
     world.open()
-    answer = _call(_REBUILD)
-    assert (answer["statusCode"], code_of(answer)) == (501, "not_implemented")
+    _call(route, body=json.dumps(_FIELDS))
+    world.ledger.is_down = True
+    _call(route, body=json.dumps(_FIELDS))
+    assert closed == [route, route]
 
 
 class TestMigrate:

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from firstcome import bootstrap
 from firstcome.errors import GateUnavailableError, LedgerUnavailableError
+from firstcome.model import Admission
 from functions.admin.app import lambda_handler
 from tests.unit.api_events import an_operators_event, body_of, code_of
 from tests.unit.conftest import World
@@ -136,6 +138,20 @@ def test_the_same_request_again_completes_a_change(world: World, port: str, meth
     assert _put(capacity=capacity)["statusCode"] == 200
     assert world.ledger.records["demo"].campaign.capacity == capacity
     assert world.gate.states["demo"].campaign.capacity == capacity
+
+
+@pytest.mark.parametrize("method", ["remember", "create"])
+def test_a_campaign_that_was_made_half_is_completed_by_the_relay(world: World, method: str) -> None:
+    """GIVEN a gate that went down while a campaign was made, WHEN it is asked for again, THEN its gate is rebuilt."""
+    with pytest.MonkeyPatch.context() as broken:
+        _fail(broken, world.gate, method, GateUnavailableError("down"))
+        assert code_of(_put()) == "unavailable"
+    assert code_of(_put()) == "unavailable"
+    assert bootstrap.relay(lambda: True).run().closed == ["demo"]
+    world.clock.sleep(50_000)
+    assert bootstrap.relay(lambda: True).run().rebuilt == ["demo"]
+    assert _put(capacity=20)["statusCode"] == 200
+    assert isinstance(world.gate.apply("demo", "alice", "A" * 16), Admission)
 
 
 def test_a_campaign_whose_gate_is_lost_is_not_made_anew(world: World) -> None:

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import boto3
@@ -60,70 +61,79 @@ def _fresh(empty_environment: Callable[[str, str], None]) -> Iterator[None]:
         build.cache_clear()
 
 
-class SilentServer:
-    """Accepts connections on 127.0.0.1, keeps what it is sent, and never answers."""
+_INFO = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n"
+_RUN_ID = b"# Server\r\nrun_id:" + b"0" * 40 + b"\r\n"
+
+
+class HangingRedis:
+    """Listens on 127.0.0.1, says who it is when asked, keeps whatever else it is sent, and never answers that."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._connections: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._accept)
+        self.received: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
-    def _accept(self) -> None:
+    def _serve(self) -> None:
         while True:
             try:
-                self._connections.append(self._listener.accept()[0])
+                connection, _ = self._listener.accept()
             except OSError:
                 return
+            with connection:
+                self._keep(connection)
 
-    def received(self) -> list[bytes]:
-        """Return what each connection has sent so far."""
-        return [connection.recv(65_536) for connection in self._connections]
+    def _keep(self, connection: socket.socket) -> None:
+        self.received.append(b"")
+        with suppress(OSError):
+            while sent := connection.recv(65_536):
+                self.received[-1] += sent
+                if sent == _INFO:
+                    connection.sendall(b"$%d\r\n%s\r\n" % (len(_RUN_ID), _RUN_ID))
 
     def close(self) -> None:
         """Stop; a listener that is shut down wakes its accept."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
-        for connection in self._connections:
-            connection.close()
 
 
 @pytest.fixture
-def silent_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
+def hanging_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingRedis]:
     """A Redis that hangs, where the settings say."""
-    server = SilentServer()
+    server = HangingRedis()
     monkeypatch.setenv("REDIS_PORT", str(server.port))
     yield server
     server.close()
 
 
 class TestGate:
-    def test_a_redis_that_hangs_is_asked_once_and_given_up_within_a_second(self, silent_server: SilentServer) -> None:
+    def test_a_redis_that_hangs_is_asked_once_and_given_up_within_a_second(self, hanging_redis: HangingRedis) -> None:
         began = time.monotonic()
         with pytest.raises(GateUnavailableError):
             bootstrap.gate().show("demo")
         assert 0.4 < time.monotonic() - began < 1.5
-        # The script is the first thing sent: no HELLO, no SELECT, no CLIENT SETINFO, each of which is a round trip.
-        (sent,) = silent_server.received()
-        assert sent.startswith(b"*")
-        assert sent.split(b"\r\n")[2] == b"EVALSHA"
+        # Nothing but who it is, and the script: no HELLO, no SELECT, no CLIENT SETINFO, each of which is a round trip.
+        (sent,) = hanging_redis.received
+        assert sent.startswith(_INFO)
+        assert sent.removeprefix(_INFO).split(b"\r\n")[2] == b"EVALSHA"
+        assert sent.count(b"EVAL") == 1
 
     def test_a_redis_that_is_not_there_is_unavailable(self) -> None:
         with pytest.raises(GateUnavailableError):
             bootstrap.gate().show("demo")
 
     def test_with_tls_nothing_is_said_in_plain(
-        self, silent_server: SilentServer, monkeypatch: pytest.MonkeyPatch
+        self, hanging_redis: HangingRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("REDIS_TLS", "true")
         with pytest.raises(GateUnavailableError):
             bootstrap.gate().show("demo")
         handshake = 0x16
-        assert [sent[0] for sent in silent_server.received()] == [handshake]
+        assert [sent[0] for sent in hanging_redis.received] == [handshake]
 
-    @pytest.mark.usefixtures("silent_server")
+    @pytest.mark.usefixtures("hanging_redis")
     def test_with_tls_the_certificate_and_the_name_are_verified(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REDIS_TLS", "true")
         contexts: list[tuple[ssl.SSLContext, object]] = []
@@ -140,13 +150,12 @@ class TestGate:
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
 
     def test_it_waits_for_as_many_replicas_as_it_is_told(
-        self, silent_server: SilentServer, monkeypatch: pytest.MonkeyPatch
+        self, hanging_redis: HangingRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("GATE_REPLICA_ACKS", "3")
         with pytest.raises(GateUnavailableError):
             bootstrap.gate().apply("demo", "alice", "0" * 16)
-        (sent,) = silent_server.received()
-        assert b"WAIT\r\n$1\r\n3\r\n" in sent
+        assert b"WAIT\r\n$1\r\n3\r\n" in hanging_redis.received[0]
 
 
 class TestQueues:

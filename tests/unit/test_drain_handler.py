@@ -180,7 +180,7 @@ class TestSeats:
         world.open(capacity=1)
         late = a_claim("demo", 2, "bob")
         assert _drain(world, a_claim("demo", 1, "alice"), late) == []
-        assert [item.claim for item in world.ledger.overflow.values()] == [late]
+        assert [item.claim for item in world.ledger.overflow_rows.values()] == [late]
         assert [(entry["campaign_id"], entry["sequence"], entry["reason"]) for entry in log.of("overflow")] == [
             ("demo", 2, "no_seat")
         ]
@@ -188,7 +188,7 @@ class TestSeats:
 
     def test_a_claim_of_an_unknown_campaign_is_kept_too(self, world: World) -> None:
         assert _drain(world, a_claim("gone", 1)) == []
-        assert len(world.ledger.overflow) == 1
+        assert len(world.ledger.overflow_rows) == 1
 
 
 class TestPace:

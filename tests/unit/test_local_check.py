@@ -118,21 +118,21 @@ FAULTS = {
         "G2", "code CODE1 was issued 2 times", lambda e: replace(e, rows=[*rows(1, 2), Row(3, "user-3", "CODE1")])
     ),
     "an accepted answer without a row": Fault(
-        "G3", "user-3 was told [(3, 'CODE3')] and has no row", lambda e: replace(e, rows=rows(1, 2))
+        "G3", "user-3 was told CODE3 (sequence 3) and has no row", lambda e: replace(e, rows=rows(1, 2))
     ),
     "a row with another code": Fault(
         "G3",
-        "user-3 was told [(3, 'CODE3')] and has [(3, 'OTHER')] in MySQL",
+        "user-3 was told CODE3 (sequence 3) and has OTHER (sequence 3) in MySQL",
         lambda e: replace(e, rows=[*rows(1, 2), Row(3, "user-3", "OTHER")]),
     ),
     "a row with another sequence": Fault(
         "G3",
-        "user-3 was told [(3, 'CODE3')] and has [(4, 'CODE3')] in MySQL",
+        "user-3 was told CODE3 (sequence 3) and has CODE3 (sequence 4) in MySQL",
         lambda e: replace(e, rows=[*rows(1, 2), Row(4, "user-3", "CODE3")]),
     ),
     "the same row twice": Fault(
         "G3",
-        "user-1 was told [(1, 'CODE1')] and has [(1, 'CODE1'), (1, 'CODE1')] in MySQL",
+        "user-1 was told CODE1 (sequence 1) and has CODE1 (sequence 1) and CODE1 (sequence 1) in MySQL",
         lambda e: replace(e, rows=rows(1, 1, 2, 3)),
     ),
     "a claim without a row": Fault(

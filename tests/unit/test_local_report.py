@@ -121,7 +121,7 @@ def test_the_description_shows_the_first_problems_of_many() -> None:
 
     assert text.startswith("9 coupons, 9 users -> 0 issued, BROKEN: G3, G4\n")
     assert "G3 BROKEN" in text
-    assert "user-1 was told [(1, 'CODE1')] and has no row" in text
+    assert "user-1 was told CODE1 (sequence 1) and has no row" in text
     assert "and 6 more" in text
 
 

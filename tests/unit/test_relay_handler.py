@@ -1,19 +1,21 @@
 """RelayFunction: which claims it sends again, and which stay unsent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from firstcome import bootstrap
-from firstcome.errors import GateUnavailableError, QueueUnavailableError, SettingsError
-from firstcome.model import Claim
+from firstcome.errors import GateUnavailableError, LedgerUnavailableError, QueueUnavailableError, SettingsError
+from firstcome.model import Admission, Claim
 from functions.relay.app import lambda_handler
+from tests.factories import a_claim
 from tests.fakes import FakeClock, MemoryQueue
 from tests.unit.conftest import Log, World
 
 _AFTER_MS = 10_000
+_QUIET_MS = 50_000
 _TIMEOUT_MS = 50_000
 
 
@@ -44,13 +46,12 @@ class SlowQueue(MemoryQueue):
         return super().send_all(claims)
 
 
-@pytest.fixture(autouse=True)
-def _settings(empty_environment: Callable[[str, str], None]) -> None:
-    empty_environment("RELAY_AFTER_SECONDS", "10")
-
-
 def _relay(world: World, timeout_ms: int = _TIMEOUT_MS) -> dict[str, Any]:
     return lambda_handler({}, Context(world.clock, timeout_ms))
+
+
+def _did(sent: int, refused: int = 0, rebuilt: Sequence[str] = (), closed: Sequence[str] = ()) -> dict[str, Any]:
+    return {"sent": sent, "refused": refused, "rebuilt": list(rebuilt), "closed": list(closed)}
 
 
 def _leave_unsent(world: World, *users: str, campaign_id: str = "demo") -> None:
@@ -67,20 +68,20 @@ def test_a_claim_left_unsent_is_sent_as_it_was_accepted_and_noted(world: World) 
     _leave_unsent(world, "alice")
     claim = world.gate.states["demo"].claims["alice"]
     world.clock.sleep(_AFTER_MS)
-    assert _relay(world) == {"sent": 1, "refused": 0}
+    assert _relay(world) == _did(1)
     assert world.queue.sent == [claim]
     assert world.gate.counts("demo").unsent == 0
-    assert _relay(world) == {"sent": 0, "refused": 0}
+    assert _relay(world) == _did(0)
 
 
 def test_a_claim_that_its_own_invocation_may_still_send_is_left_to_it(world: World) -> None:
     world.open()
     _leave_unsent(world, "alice")
     world.clock.sleep(_AFTER_MS - 1)
-    assert _relay(world) == {"sent": 0, "refused": 0}
+    assert _relay(world) == _did(0)
     assert world.gate.counts("demo").unsent == 1
     world.clock.sleep(1)
-    assert _relay(world) == {"sent": 1, "refused": 0}
+    assert _relay(world) == _did(1)
 
 
 def test_only_those_old_enough_are_sent(world: World) -> None:
@@ -88,7 +89,7 @@ def test_only_those_old_enough_are_sent(world: World) -> None:
     _leave_unsent(world, "old")
     world.clock.sleep(_AFTER_MS)
     _leave_unsent(world, "new")
-    assert _relay(world) == {"sent": 1, "refused": 0}
+    assert _relay(world) == _did(1)
     assert _sent(world) == ["old"]
 
 
@@ -97,7 +98,7 @@ def test_the_age_is_a_setting(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     world.open()
     _leave_unsent(world, "alice")
     world.clock.sleep(1_000)
-    assert _relay(world) == {"sent": 1, "refused": 0}
+    assert _relay(world) == _did(1)
 
 
 def test_every_campaign_is_relayed_also_one_that_is_closed_or_paused(world: World) -> None:
@@ -107,7 +108,7 @@ def test_every_campaign_is_relayed_also_one_that_is_closed_or_paused(world: Worl
     _leave_unsent(world, "bob", campaign_id="two")
     world.clock.sleep(_AFTER_MS)
     assert campaign.closes_at < world.clock.now()
-    assert _relay(world) == {"sent": 2, "refused": 0}
+    assert _relay(world) == _did(2)
 
 
 def test_a_rush_of_unsent_claims_is_sent_in_rounds_the_oldest_first(world: World) -> None:
@@ -117,7 +118,7 @@ def test_a_rush_of_unsent_claims_is_sent_in_rounds_the_oldest_first(world: World
         _leave_unsent(world, user)
         world.clock.time += 1
     world.clock.sleep(_AFTER_MS)
-    assert _relay(world) == {"sent": 1_300, "refused": 0}
+    assert _relay(world) == _did(1_300)
     assert _sent(world) == users
 
 
@@ -126,10 +127,10 @@ def test_what_the_queue_failed_stays_unsent_for_the_next_run(world: World) -> No
     _leave_unsent(world, "alice", "bob", "carol")
     world.clock.sleep(_AFTER_MS)
     world.queue.refuses = {"bob"}
-    assert _relay(world) == {"sent": 2, "refused": 1}
+    assert _relay(world) == _did(2, 1)
     assert [claim.user_id for claim in world.gate.unsent("demo", 0, 10)] == ["bob"]
     world.queue.refuses = set()
-    assert _relay(world) == {"sent": 1, "refused": 0}
+    assert _relay(world) == _did(1)
     assert sorted(_sent(world)) == ["alice", "bob", "carol"]
 
 
@@ -140,7 +141,7 @@ def test_one_campaigns_failures_do_not_keep_the_next_from_its_turn(world: World)
     _leave_unsent(world, "bob", campaign_id="two")
     world.clock.sleep(_AFTER_MS)
     world.queue.refuses = {"alice"}
-    assert _relay(world) == {"sent": 1, "refused": 1}
+    assert _relay(world) == _did(1, 1)
     assert _sent(world) == ["bob"]
 
 
@@ -180,11 +181,52 @@ def test_a_gate_that_fails_after_the_sending_leaves_the_claim_unsent(
     assert world.gate.counts("demo").unsent == 1
 
 
-def test_a_wiped_gate_has_nothing_to_relay_and_is_no_error(world: World) -> None:
-    world.open()
-    _leave_unsent(world, "alice")
+def test_a_wiped_gate_is_closed_at_first_and_rebuilt_once_everything_has_settled(world: World) -> None:
+    world.open(capacity=5)
+    world.ledger.issue([a_claim("demo", 1, "alice")])
     world.gate.lose()
-    assert _relay(world) == {"sent": 0, "refused": 0}
+    assert _relay(world) == _did(0, closed=["demo"])
+    world.clock.sleep(_QUIET_MS - 1)
+    assert _relay(world) == _did(0, closed=["demo"])
+    world.clock.sleep(1)
+    assert _relay(world) == _did(0, rebuilt=["demo"])
+    assert _relay(world) == _did(0)
+    answer = world.gate.apply("demo", "bob", "B" * 16)
+    assert isinstance(answer, Admission)
+    assert answer.claim.sequence == 2
+
+
+def test_mysql_is_asked_only_when_a_gate_is_not_whole_and_given_back_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.open()
+    closed: list[bool] = []
+    monkeypatch.setattr(world.ledger, "close", lambda: closed.append(True))
+    world.ledger.is_down = True
+    assert _relay(world) == _did(0)
+    world.gate.lose()
+    with pytest.raises(LedgerUnavailableError):
+        _relay(world)
+    assert closed == [True, True]
+
+
+def test_unsent_claims_go_first_even_when_another_gate_cannot_be_healed(world: World) -> None:
+    world.open("one")
+    world.open("two")
+    _leave_unsent(world, "alice", campaign_id="two")
+    del world.gate.states["one"]
+    world.clock.sleep(_AFTER_MS)
+    world.ledger.is_down = True
+    with pytest.raises(LedgerUnavailableError):
+        _relay(world)
+    assert _sent(world) == ["alice"]
+
+
+def test_with_no_time_left_no_rebuild_is_begun(world: World) -> None:
+    world.open()
+    world.gate.lose()
+    assert _relay(world, timeout_ms=10_000) == _did(0)
+    assert world.gate.fenced_at == {}
 
 
 def test_with_a_slow_queue_it_stops_before_its_time_is_up_and_the_next_run_goes_on(
@@ -209,14 +251,15 @@ def test_with_no_time_left_nothing_is_begun(world: World) -> None:
     world.open()
     _leave_unsent(world, "alice")
     world.clock.sleep(_AFTER_MS)
-    assert _relay(world, timeout_ms=10_000) == {"sent": 0, "refused": 0}
+    assert _relay(world, timeout_ms=10_000) == _did(0)
     assert world.gate.counts("demo").unsent == 1
 
 
+@pytest.mark.parametrize("name", ["RELAY_AFTER_SECONDS", "REBUILD_QUIET_SECONDS"])
 @pytest.mark.parametrize("text", ["", "0", "soon"])
-def test_a_wrong_setting_is_named(world: World, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("RELAY_AFTER_SECONDS", text)
-    with pytest.raises(SettingsError, match="RELAY_AFTER_SECONDS"):
+def test_a_wrong_setting_is_named(world: World, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsError, match=name):
         _relay(world)
 
 
@@ -228,6 +271,9 @@ def test_it_logs_when_it_had_something_to_do_and_names_nobody(world: World, log:
     world.clock.sleep(_AFTER_MS)
     world.queue.refuses = {"bob-7f3a"}
     _relay(world)
-    assert [(entry["sent"], entry["refused"]) for entry in log.of("relayed")] == [(1, 1)]
+    world.gate.lose()
+    _relay(world)
+    did = [[entry[name] for name in ("sent", "refused", "rebuilt", "closed")] for entry in log.of("relayed")]
+    assert did == [[1, 1, [], []], [0, 0, [], ["demo"]]]
     assert "7f3a" not in log.text
     assert world.queue.sent[0].coupon_code not in log.text

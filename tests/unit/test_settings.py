@@ -1,6 +1,7 @@
 """Settings: each variable that is missing or out of range is named."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -23,7 +24,11 @@ _COMPLETE = {
     "CLAIM_QUEUE_URL": "https://sqs.example/claims",
     "DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
     "RELAY_AFTER_SECONDS": "10",
+    "REBUILD_QUIET_SECONDS": "50",
+    "APPLY_TIMEOUT_SECONDS": "6",
 }
+
+_DURATIONS = ["RELAY_AFTER_SECONDS", "REBUILD_QUIET_SECONDS", "APPLY_TIMEOUT_SECONDS"]
 
 _READERS: dict[str, Callable[[Environment], object]] = {
     **dict.fromkeys(["REDIS_HOST", "REDIS_PORT", "REDIS_TLS", "GATE_REPLICA_ACKS"], RedisSettings.from_env),
@@ -33,7 +38,7 @@ _READERS: dict[str, Callable[[Environment], object]] = {
     **dict.fromkeys(["DRAIN_ROWS_PER_SECOND", "DRAIN_CONCURRENCY"], PaceSettings.from_env),
     "CLAIM_QUEUE_URL": settings.claim_queue_url,
     "DEAD_LETTER_QUEUE_URL": settings.dead_letter_queue_url,
-    "RELAY_AFTER_SECONDS": settings.relay_after_seconds,
+    **{name: partial(settings.whole_seconds, name) for name in _DURATIONS},
 }
 
 _RANGES = {
@@ -42,7 +47,7 @@ _RANGES = {
     "MYSQL_PORT": (1, 65_535),
     "DRAIN_ROWS_PER_SECOND": (2, 100_000),
     "DRAIN_CONCURRENCY": (2, 100),
-    "RELAY_AFTER_SECONDS": (1, 3_600),
+    **dict.fromkeys(_DURATIONS, (1, 3_600)),
 }
 
 
@@ -63,7 +68,7 @@ def test_a_complete_environment_is_read() -> None:
     assert PaceSettings.from_env(_COMPLETE) == PaceSettings(rows_per_second=500, workers=2)
     assert settings.claim_queue_url(_COMPLETE) == "https://sqs.example/claims"
     assert settings.dead_letter_queue_url(_COMPLETE) == "https://sqs.example/dead"
-    assert settings.relay_after_seconds(_COMPLETE) == 10
+    assert [settings.whole_seconds(name, _COMPLETE) for name in _DURATIONS] == [10, 50, 6]
 
 
 def test_every_variable_has_been_tried() -> None:
@@ -91,6 +96,18 @@ def test_the_range_is_kept_on_both_ends(name: str, least: int, most: int) -> Non
         assert f"{name} must be a whole number from {least} to {most}" == _complaint(name, str(outside))
     for inside in (least, most):
         _READERS[name](_COMPLETE | {name: str(inside)})
+
+
+@pytest.mark.parametrize(("workers", "rows_per_second"), [(31, 2), (100, 2), (100, 6)])
+def test_a_pace_that_no_worker_could_keep_within_its_time_is_refused(workers: int, rows_per_second: int) -> None:
+    env = _COMPLETE | {"DRAIN_CONCURRENCY": str(workers), "DRAIN_ROWS_PER_SECOND": str(rows_per_second)}
+    with pytest.raises(SettingsError, match="DRAIN_CONCURRENCY must be at most 15 x DRAIN_ROWS_PER_SECOND"):
+        PaceSettings.from_env(env)
+
+
+def test_a_pace_that_a_worker_can_just_keep_is_taken() -> None:
+    env = _COMPLETE | {"DRAIN_CONCURRENCY": "30", "DRAIN_ROWS_PER_SECOND": "2"}
+    assert PaceSettings.from_env(env) == PaceSettings(rows_per_second=2, workers=30)
 
 
 @pytest.mark.parametrize("name", ["REDIS_TLS", "MYSQL_TLS"])
@@ -127,4 +144,4 @@ def test_the_functions_read_the_environment_of_their_process(monkeypatch: pytest
     assert PaceSettings.from_env() == PaceSettings.from_env(_COMPLETE)
     assert settings.claim_queue_url() == settings.claim_queue_url(_COMPLETE)
     assert settings.dead_letter_queue_url() == settings.dead_letter_queue_url(_COMPLETE)
-    assert settings.relay_after_seconds() == 10
+    assert [settings.whole_seconds(name) for name in _DURATIONS] == [10, 50, 6]

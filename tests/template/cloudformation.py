@@ -1,0 +1,64 @@
+"""template.yaml with its short forms (!Ref, !GetAtt, ...) read as their long ones."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_PATH = Path(__file__).resolve().parents[2] / "template.yaml"
+
+FUNCTIONS = ["ApplyFunction", "DrainFunction", "RelayFunction", "AdminFunction"]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's tags."""
+
+
+def _long_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if tag == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+
+
+@cache
+def template() -> dict[str, Any]:
+    """Read the template."""
+    read: dict[str, Any] = yaml.load(_PATH.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    return read
+
+
+def properties(logical_id: str) -> dict[str, Any]:
+    """Return a resource's properties; a function's with what all functions share."""
+    resource = template()["Resources"][logical_id]
+    own: dict[str, Any] = resource.get("Properties", {})
+    if resource["Type"] != "AWS::Serverless::Function":
+        return own
+    return {**template()["Globals"]["Function"], **own}
+
+
+def variables(logical_id: str) -> dict[str, Any]:
+    """Return a function's environment variables, the shared ones included."""
+    shared: dict[str, Any] = template()["Globals"]["Function"]["Environment"]["Variables"]
+    own: dict[str, Any] = properties(logical_id).get("Environment", {}).get("Variables", {})
+    return {**shared, **own}
+
+
+def routes(logical_id: str) -> dict[str, dict[str, Any]]:
+    """Return the events of a function's routes, by route."""
+    events = properties(logical_id).get("Events", {}).values()
+    return {
+        f"{event['Properties']['Method']} {event['Properties']['Path']}": event["Properties"]
+        for event in events
+        if event["Type"] == "HttpApi"
+    }

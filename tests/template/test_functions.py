@@ -1,0 +1,165 @@
+"""The functions: what each may do, knows, and is told."""
+
+from typing import Any
+
+import pytest
+
+from firstcome import settings
+from firstcome.errors import SettingsError
+from firstcome.settings import MysqlSettings, PaceSettings, RedisSettings
+from tests.template.cloudformation import FUNCTIONS, properties, template, variables
+
+_CLAIM_QUEUE = {"Fn::GetAtt": ["ClaimQueue", "Arn"]}
+_DEAD_LETTER_QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
+_SECRET = {"Ref": "MysqlSecretArn"}
+
+_MAY = {
+    "ApplyFunction": [("sqs:SendMessage", _CLAIM_QUEUE)],
+    # The relay and the operators rebuild lost gates: from the ledger, once the queue is empty.
+    "RelayFunction": [
+        ("sqs:SendMessage", _CLAIM_QUEUE),
+        ("sqs:GetQueueAttributes", _CLAIM_QUEUE),
+        ("secretsmanager:GetSecretValue", _SECRET),
+    ],
+    "DrainFunction": [("sqs:SendMessage", _DEAD_LETTER_QUEUE), ("secretsmanager:GetSecretValue", _SECRET)],
+    "AdminFunction": [
+        ("sqs:SendMessage", _CLAIM_QUEUE),
+        ("sqs:GetQueueAttributes", _CLAIM_QUEUE),
+        ("sqs:GetQueueAttributes", _DEAD_LETTER_QUEUE),
+        ("secretsmanager:GetSecretValue", _SECRET),
+    ],
+}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _statements(function: str) -> list[dict[str, Any]]:
+    return [statement for policy in properties(function)["Policies"] for statement in _listed(policy["Statement"])]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_may_do_what_it_does_and_nothing_else(function: str) -> None:
+    """Reading the claim queue is added to the drain's role by its mapping."""
+    granted = [
+        (action, resource)
+        for statement in _statements(function)
+        for action in _listed(statement["Action"])
+        for resource in _listed(statement["Resource"])
+    ]
+    assert sorted(granted, key=str) == sorted(_MAY[function], key=str)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_right_is_given_by_a_wildcard_or_by_exclusion(function: str) -> None:
+    for statement in _statements(function):
+        assert statement["Effect"] == "Allow"
+        assert not {"NotAction", "NotResource"} & statement.keys()
+        assert "*" not in str(statement["Action"])
+        assert "*" not in str(statement["Resource"])
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_has_a_role_of_its_own(function: str) -> None:
+    assert "Role" not in properties(function)
+    assert "Policies" not in template()["Globals"]["Function"]
+    assert all(
+        isinstance(policy, dict) and policy.keys() == {"Statement"} for policy in properties(function)["Policies"]
+    )
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_is_its_own_folder_on_the_same_runtime_and_layers(function: str) -> None:
+    own = properties(function)
+    assert own["CodeUri"] == f"functions/{function.removesuffix('Function').lower()}"
+    assert own["Handler"] == "app.lambda_handler"
+    assert own["Runtime"] == "python3.13"
+    assert own["Layers"] == [{"Ref": "DependenciesLayer"}, {"Ref": "FirstcomeLayer"}]
+    assert isinstance(own["Timeout"], int)
+
+
+def test_the_cloud_runs_on_arm() -> None:
+    assert template()["Globals"]["Function"]["Architectures"] == [{"Ref": "LambdaArchitecture"}]
+    assert template()["Parameters"]["LambdaArchitecture"]["Default"] == "arm64"
+
+
+_EXAMPLES = {
+    "RedisHost": "redis.example",
+    "MysqlHost": "mysql.example",
+    "MysqlSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
+    "ClaimQueue": "https://sqs.example/claims",
+    "DeadLetterQueue": "https://sqs.example/dead",
+}
+
+
+def _environment(function: str, **given: str) -> dict[str, str]:
+    """Return what a function would find in its environment, parameters at their defaults unless given."""
+    defaults = {name: parameter.get("Default", "") for name, parameter in template()["Parameters"].items()}
+    values = defaults | _EXAMPLES | given
+    return {
+        name: str(values[value["Ref"]] if isinstance(value, dict) else value)
+        for name, value in variables(function).items()
+    }
+
+
+def test_every_function_is_told_what_it_reads() -> None:
+    for function in FUNCTIONS:
+        assert RedisSettings.from_env(_environment(function)).host == "redis.example"
+    for function in ("DrainFunction", "RelayFunction", "AdminFunction"):
+        assert MysqlSettings.from_env(_environment(function)).secret_arn == _EXAMPLES["MysqlSecretArn"]
+    for function in ("DrainFunction", "AdminFunction"):
+        assert settings.dead_letter_queue_url(_environment(function)) == "https://sqs.example/dead"
+    for function in ("ApplyFunction", "RelayFunction", "AdminFunction"):
+        assert settings.claim_queue_url(_environment(function)) == "https://sqs.example/claims"
+    assert PaceSettings.from_env(_environment("DrainFunction")) == PaceSettings(rows_per_second=500, workers=2)
+    for function, name in (
+        ("RelayFunction", "RELAY_AFTER_SECONDS"),
+        ("RelayFunction", "REBUILD_QUIET_SECONDS"),
+        ("AdminFunction", "APPLY_TIMEOUT_SECONDS"),
+    ):
+        assert settings.whole_seconds(name, _environment(function)) >= 1
+
+
+def test_the_way_of_the_rush_does_not_even_know_where_mysql_is() -> None:
+    assert not [name for name in variables("ApplyFunction") if name.startswith("MYSQL_")]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_secret_is_in_the_environment(function: str) -> None:
+    assert not [name for name in variables(function) if "PASSWORD" in name or "TOKEN" in name]
+    assert "resolve:" not in str(variables(function))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "read"),
+    [
+        ("RedisPort", RedisSettings.from_env),
+        ("GateReplicaAcks", RedisSettings.from_env),
+        ("MysqlPort", MysqlSettings.from_env),
+        ("DrainConcurrency", PaceSettings.from_env),
+        ("DrainRowsPerSecond", PaceSettings.from_env),
+    ],
+)
+def test_the_template_takes_a_parameter_in_the_range_the_functions_take(parameter: str, read: Any) -> None:
+    bounds = template()["Parameters"][parameter]
+    # Many workers for few rows are refused together, see SECONDS_A_ROW_MAX.
+    rest = {"DrainRowsPerSecond": "100000"} if parameter == "DrainConcurrency" else {}
+    for inside in (bounds["MinValue"], bounds["MaxValue"]):
+        read(_environment("DrainFunction", **rest, **{parameter: str(inside)}))
+    for outside in (bounds["MinValue"] - 1, bounds["MaxValue"] + 1):
+        with pytest.raises(SettingsError):
+            read(_environment("DrainFunction", **rest, **{parameter: str(outside)}))
+
+
+@pytest.mark.parametrize("parameter", ["RedisTls", "MysqlTls"])
+def test_encryption_is_on_unless_it_is_turned_off(parameter: str) -> None:
+    assert template()["Parameters"][parameter]["Default"] == "true"
+    assert template()["Parameters"][parameter]["AllowedValues"] == ["true", "false"]
+
+
+def test_the_relay_runs_every_minute() -> None:
+    (event,) = properties("RelayFunction")["Events"].values()
+    assert event["Type"] == "ScheduleV2"
+    assert event["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    assert event["Properties"].get("State", "ENABLED") == "ENABLED"

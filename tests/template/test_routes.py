@@ -1,0 +1,55 @@
+"""The routes: who may call them, and that template, functions and documentation have the same ones."""
+
+import pytest
+
+from firstcome.http_api import OPERATOR_SCOPE
+from functions.admin import app as admin
+from functions.apply import app as apply
+from tests.template.cloudformation import FUNCTIONS, properties, routes
+from tests.unit import documentation
+
+_PUBLIC = "GET /campaigns/{campaign_id}"
+
+
+def test_each_function_has_the_routes_it_handles() -> None:
+    assert routes("ApplyFunction").keys() == apply._ROUTES.keys()
+    assert routes("AdminFunction").keys() == admin._ROUTES.keys()
+    assert routes("DrainFunction") == routes("RelayFunction") == {}
+
+
+def test_the_routes_are_those_that_are_documented() -> None:
+    found = [route for function in FUNCTIONS for route in routes(function)]
+    assert sorted(found) == sorted(documentation.operations())
+
+
+@pytest.mark.parametrize("route", sorted(routes("AdminFunction")))
+def test_every_operators_route_asks_for_the_scope(route: str) -> None:
+    assert routes("AdminFunction")[route]["Auth"] == {"AuthorizationScopes": [OPERATOR_SCOPE]}
+
+
+@pytest.mark.parametrize("route", sorted(routes("ApplyFunction")))
+def test_only_the_campaign_itself_is_public(route: str) -> None:
+    expected = {"Authorizer": "NONE"} if route == _PUBLIC else None
+    assert routes("ApplyFunction")[route].get("Auth") == expected
+
+
+def test_every_route_is_on_the_one_api_whose_default_is_a_verified_token() -> None:
+    for function in FUNCTIONS:
+        for properties_of_route in routes(function).values():
+            assert properties_of_route["ApiId"] == {"Ref": "HttpApi"}
+            assert properties_of_route.get("PayloadFormatVersion", "2.0") == "2.0"
+    auth = properties("HttpApi")["Auth"]
+    authorizer = auth["Authorizers"][auth["DefaultAuthorizer"]]
+    assert authorizer["IdentitySource"] == "$request.header.Authorization"
+    assert authorizer["JwtConfiguration"] == {"issuer": {"Ref": "JwtIssuer"}, "audience": [{"Ref": "JwtAudience"}]}
+
+
+def test_no_function_is_called_by_anything_else() -> None:
+    kinds = {function: {event["Type"] for event in properties(function)["Events"].values()} for function in FUNCTIONS}
+    assert kinds == {
+        "ApplyFunction": {"HttpApi"},
+        "AdminFunction": {"HttpApi"},
+        "DrainFunction": {"SQS"},
+        "RelayFunction": {"ScheduleV2"},
+    }
+    assert not [function for function in FUNCTIONS if "FunctionUrlConfig" in properties(function)]

@@ -1,0 +1,91 @@
+"""The arithmetic of time: every client gives up before its function is ended, so that the function answers itself."""
+
+import re
+
+from firstcome import bootstrap
+from firstcome.adapters import mysql_ledger, redis_gate
+from firstcome.relay import CLAIMS_A_ROUND
+from firstcome.settings import SECONDS_A_ROW_MAX
+from functions.drain import app as drain
+from functions.relay import app as relay
+from tests.template.cloudformation import properties, template, variables
+
+_REPLY = bootstrap.REDIS_TIMEOUT_SECONDS
+_GATE = bootstrap.REDIS_TIMEOUT_SECONDS + 3 * _REPLY
+"""A call of the gate at its slowest: connect, ask who it is, and a script that Redis has to be sent again."""
+
+_SQS = bootstrap.SQS_CONNECT_TIMEOUT_SECONDS + bootstrap.SQS_READ_TIMEOUT_SECONDS
+
+_SECRET = 8
+"""Reading the credentials at its slowest, see tests/unit/test_bootstrap.py."""
+
+_MYSQL = bootstrap.MYSQL_CONNECT_TIMEOUT_SECONDS + bootstrap.MYSQL_READ_TIMEOUT_SECONDS
+
+_MESSAGES_A_BATCH = 10
+
+
+def _timeout(function: str) -> int:
+    timeout: int = properties(function)["Timeout"]
+    return timeout
+
+
+def test_apply_answers_503_itself_however_slow_redis_and_sqs_are() -> None:
+    assert _timeout("ApplyFunction") > _GATE + _SQS + _REPLY
+
+
+def test_the_other_functions_know_when_an_apply_invocation_must_be_over() -> None:
+    for function in ("ApplyFunction", "RelayFunction"):
+        assert int(variables(function)["APPLY_TIMEOUT_SECONDS"]) == _timeout("ApplyFunction")
+
+
+def test_the_relay_waits_for_twice_the_apply_timeout() -> None:
+    assert int(variables("RelayFunction")["RELAY_AFTER_SECONDS"]) == 2 * _timeout("ApplyFunction")
+
+
+def test_two_runs_of_the_relay_do_not_overlap() -> None:
+    assert _timeout("RelayFunction") < 60
+
+
+def test_the_relay_has_time_for_the_round_it_begins() -> None:
+    round_at_its_slowest = _GATE + CLAIMS_A_ROUND / _MESSAGES_A_BATCH * _SQS + _REPLY
+    assert round_at_its_slowest * 1000 <= relay._RESERVE_MS < _timeout("RelayFunction") * 1000
+
+
+def test_the_drain_has_time_for_the_chunk_it_begins() -> None:
+    assert _MYSQL * 1000 <= drain._RESERVE_MS < _timeout("DrainFunction") * 1000
+
+
+def test_admin_answers_503_itself_before_the_gateway_gives_up() -> None:
+    assert _SECRET + _MYSQL + _GATE + _SQS < _timeout("AdminFunction") < 30
+
+
+def test_admin_may_wait_for_old_apply_invocations_before_it_rebuilds() -> None:
+    quiet = int(variables("AdminFunction")["APPLY_TIMEOUT_SECONDS"])
+    assert quiet + _MYSQL + _GATE + _SQS < _timeout("AdminFunction")
+
+
+def test_the_relay_rebuilds_no_gate_that_an_apply_invocation_may_still_be_filling() -> None:
+    quiet = int(variables("RelayFunction")["REBUILD_QUIET_SECONDS"])
+    # Up to the second round after the loss.
+    assert _timeout("ApplyFunction") < quiet < 60
+
+
+def test_a_replica_is_waited_for_within_the_time_of_a_reply() -> None:
+    assert redis_gate.WAIT_MS / 1000 < _REPLY
+
+
+def test_mysql_gives_up_a_lock_before_its_client_gives_up_mysql() -> None:
+    """The other way round the connection is lost with the lock, and the change is tried from the start."""
+    (wait,) = re.findall(r"innodb_lock_wait_timeout = (\d+)", " ".join(mysql_ledger.SESSION_SQL))
+    assert int(wait) < bootstrap.MYSQL_READ_TIMEOUT_SECONDS
+    assert mysql_ledger._ADVISORY_LOCK_SECONDS < bootstrap.MYSQL_READ_TIMEOUT_SECONDS
+
+
+def test_at_the_slowest_pace_a_worker_has_time_for_one_row() -> None:
+    assert _timeout("DrainFunction") * 1000 - drain._RESERVE_MS >= SECONDS_A_ROW_MAX * 1000
+
+
+def test_at_the_default_pace_a_worker_writes_its_whole_batch_in_time() -> None:
+    defaults = {name: parameter.get("Default") for name, parameter in template()["Parameters"].items()}
+    seconds = defaults["DrainBatchSize"] * defaults["DrainConcurrency"] / defaults["DrainRowsPerSecond"]
+    assert seconds * 1000 <= _timeout("DrainFunction") * 1000 - drain._RESERVE_MS

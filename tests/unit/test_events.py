@@ -1,0 +1,145 @@
+"""events/*.json, the requests to try the functions with, get the answers that are documented."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.admin.app import lambda_handler as admin
+from functions.apply.app import lambda_handler as apply
+from functions.drain.app import lambda_handler as drain
+from functions.relay.app import lambda_handler as relay
+from tests.unit import documentation
+from tests.unit.api_events import body_of, code_of
+from tests.unit.conftest import World
+
+_FOLDER = Path(__file__).resolve().parents[2] / "events"
+
+
+class Context:
+    """Lambda's context, with all the time there is."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+def _event(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return event
+
+
+def _send(handler: Callable[[Any, Any], Any], name: str) -> Any:
+    event = _event(name)
+    answer = handler(event, Context())
+    if "routeKey" in event:
+        documentation.check(event["routeKey"], answer)
+    return answer
+
+
+@pytest.fixture
+def demo(world: World) -> World:
+    """The world after put-campaign.json."""
+    assert _send(admin, "put-campaign")["statusCode"] == 201
+    return world
+
+
+def test_put_campaign_makes_the_demo_of_100_coupons_that_is_open(world: World) -> None:
+    answer = _send(admin, "put-campaign")
+    body = body_of(answer)
+    assert (answer["statusCode"], body["state"], body["remaining"]) == (201, "open", 100)
+    assert (body["opens_at"][:10], body["closes_at"][:10]) == ("2020-01-01", "2099-12-31")
+    assert world.ledger.records.keys() == {"demo"}
+    assert _send(admin, "put-campaign")["statusCode"] == 200
+
+
+def test_apply_gives_alice_a_coupon(demo: World) -> None:
+    answers = [_send(apply, "apply") for _ in range(2)]
+    assert [answer["statusCode"] for answer in answers] == [202, 200]
+    assert body_of(answers[0]) == body_of(answers[1])
+    assert [claim.user_id for claim in demo.queue.sent] == ["alice"]
+
+
+def test_mine_shows_it_to_her(demo: World) -> None:
+    assert code_of(_send(apply, "mine")) == "no_coupon"
+    applied = body_of(_send(apply, "apply"))
+    assert body_of(_send(apply, "mine")) == applied
+    assert demo.gate.counts("demo").accepted == 1
+
+
+@pytest.mark.usefixtures("demo")
+def test_show_needs_no_token() -> None:
+    assert "authorizer" not in _event("show")["requestContext"]
+    assert body_of(_send(apply, "show"))["campaign_id"] == "demo"
+
+
+@pytest.mark.usefixtures("demo")
+def test_list_and_stats_answer_200() -> None:
+    assert [one["campaign_id"] for one in body_of(_send(admin, "list"))["campaigns"]] == ["demo"]
+    assert body_of(_send(admin, "stats"))["capacity"] == 100
+
+
+@pytest.mark.usefixtures("demo")
+def test_pause_and_resume_turn_applications_away_and_let_them_in_again() -> None:
+    assert body_of(_send(admin, "pause"))["state"] == "paused"
+    assert code_of(_send(apply, "apply")) == "paused"
+    assert body_of(_send(admin, "resume"))["state"] == "open"
+    assert _send(apply, "apply")["statusCode"] == 202
+
+
+def test_drain_writes_its_claim_and_coupons_lists_it(demo: World) -> None:
+    for _ in range(2):
+        assert _send(drain, "drain") == {"batchItemFailures": []}
+    (coupon,) = body_of(_send(admin, "coupons"))["coupons"]
+    assert (coupon["user_id"], coupon["sequence"]) == ("drain-example", 100)
+    assert demo.dead_letters.buried == {}
+
+
+def test_drain_unreadable_is_dead_lettered(demo: World) -> None:
+    assert _send(drain, "drain-unreadable") == {"batchItemFailures": []}
+    assert [reason for _, reason in demo.dead_letters.buried.values()] == ["not_json"]
+
+
+def test_rebuild_leaves_a_whole_gate_alone_and_brings_a_lost_one_back(demo: World) -> None:
+    assert body_of(_send(admin, "rebuild"))["rebuilt"] is False
+    assert _send(drain, "drain") == {"batchItemFailures": []}
+    demo.gate.lose()
+    assert code_of(_send(apply, "apply")) == "unavailable"
+    body = body_of(_send(admin, "rebuild"))
+    assert (body["rebuilt"], body["gate_was"], body["issued"]) == (True, "lost", 1)
+    assert _send(apply, "apply")["statusCode"] == 202
+
+
+def test_migrate_says_so(world: World) -> None:
+    assert _send(admin, "migrate") == {"migrated": True}
+    assert world.ledger.is_migrated
+
+
+def test_relay_sends_what_was_left_behind(demo: World) -> None:
+    demo.queue.is_down = True
+    assert code_of(_send(apply, "apply")) == "unavailable"
+    demo.queue.is_down = False
+    demo.clock.sleep(10_000)
+    assert _send(relay, "relay") == {"sent": 1, "refused": 0, "rebuilt": [], "closed": []}
+
+
+def test_every_event_is_tried(repository: Path) -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    names = sorted(path.stem for path in (repository / "events").iterdir())
+    assert names == sorted({name for name in names if f'"{name}")' in source})
+    assert len(names) == 14
+
+
+@pytest.mark.parametrize("path", sorted(_FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_a_request_is_for_one_route_throughout_and_holds_no_token(path: Path) -> None:
+    event = json.loads(path.read_text(encoding="utf-8"))
+    if "routeKey" not in event:
+        return
+    context = event["requestContext"]
+    assert context["routeKey"] == event["routeKey"]
+    assert f"{context['http']['method']} {context['http']['path']}" == event["routeKey"].replace(
+        "{campaign_id}", "demo"
+    )
+    assert event["rawPath"] == context["http"]["path"]
+    assert "authorization" not in event["headers"]
