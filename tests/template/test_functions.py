@@ -13,7 +13,7 @@ _CLAIM_QUEUE = {"Fn::GetAtt": ["ClaimQueue", "Arn"]}
 _DEAD_LETTER_QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
 _SECRET = {"Ref": "MysqlSecretArn"}
 
-_MAY = {
+_MAY: dict[str, list[tuple[str, object]]] = {
     "ApplyFunction": [("sqs:SendMessage", _CLAIM_QUEUE)],
     # The relay and the operators rebuild lost gates: from the ledger, once the queue is empty.
     "RelayFunction": [

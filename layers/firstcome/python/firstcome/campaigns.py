@@ -188,6 +188,8 @@ class Campaigns:
         return Saved(self._view(campaign.campaign_id), is_new=True)
 
     def _change(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
+        # A campaign whose making ended before its gate was remembered would never be missed, and so never be rebuilt.
+        self.gate.remember(self.ledger.campaign_ids())
         self._view(campaign.campaign_id)  # A lost gate is refused here, before the ledger is changed.
         record = self.ledger.find(campaign.campaign_id)
         before = record.campaign if record else campaign

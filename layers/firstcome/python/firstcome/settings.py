@@ -8,6 +8,9 @@ from firstcome.errors import SettingsError
 
 type Environment = Mapping[str, str]
 
+SECONDS_A_ROW_MAX = 15
+"""Seconds a drain worker may have to hold one row for its pace; more would outlast the function, and no batch end."""
+
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
@@ -74,10 +77,13 @@ class PaceSettings:
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> "PaceSettings":
         """Read DRAIN_ROWS_PER_SECOND and DRAIN_CONCURRENCY. Raises `SettingsError`."""
-        return cls(
+        pace = cls(
             rows_per_second=_whole(env, "DRAIN_ROWS_PER_SECOND", 2, 100_000),
             workers=_whole(env, "DRAIN_CONCURRENCY", 2, 100),
         )
+        if pace.workers > SECONDS_A_ROW_MAX * pace.rows_per_second:
+            raise SettingsError(f"DRAIN_CONCURRENCY must be at most {SECONDS_A_ROW_MAX} x DRAIN_ROWS_PER_SECOND")
+        return pace
 
 
 def claim_queue_url(env: Environment = os.environ) -> str:

@@ -42,8 +42,8 @@ _LOCK_CONFLICTS = {1205, 1213}
 _RESEATING_ROUNDS = 3
 """Times free seats are looked for, should other drains take them meanwhile."""
 
-_ADVISORY_LOCK_SECONDS = 10
-"""Seconds an operator's change waits for another one of the same campaign."""
+_ADVISORY_LOCK_SECONDS = 5
+"""Seconds an operator's change waits for another one of the same campaign; below the connection's read timeout."""
 
 
 @cache
