@@ -104,6 +104,17 @@ def test_dead_letters_keep_their_body_and_gain_a_reason(world: MemoryWorld | Sqs
     assert world.buried() == messages
 
 
+def test_a_dead_letter_as_large_as_a_message_may_be_does_not_come_back_for_ever(world: MemoryWorld | SqsWorld) -> None:
+    body = "é" * (1_048_576 // 2)
+
+    assert world.dead_letters.bury({"id": (body, "not_json")}) == {"id"}
+
+    (kept, reason) = world.buried()["id"]
+    assert reason == "not_json"
+    assert body.startswith(kept)
+    assert len(kept) > 500_000
+
+
 def test_large_dead_letters_are_sent_apart(world: MemoryWorld | SqsWorld) -> None:
     messages = {f"id-{number}": ("x" * 400_000, "not_json") for number in range(4)}
 

@@ -278,8 +278,9 @@ class _Seating:
                 break
             done = self._insert(moved)
             reseated += done
-            codes = {claim.coupon_code for claim in done}
-            left = [claim for claim in left if claim.coupon_code not in codes]
+            # By user as well: a claim whose code another one has just got must not vanish with it.
+            seated_now = {(claim.user_id, claim.coupon_code) for claim in done}
+            left = [claim for claim in left if (claim.user_id, claim.coupon_code) not in seated_now]
             left, refused = self._without_taken_codes(left, moved)
             overflow += refused
         overflow += [Overflow(claim, OverflowReason.NO_SEAT) for claim in left]

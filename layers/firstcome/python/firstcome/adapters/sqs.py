@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 _BATCH_AT_MOST = 10
 """Messages SQS takes in one SendMessageBatch."""
 
-_BATCH_BYTES = 900_000
-"""Bytes put into one batch: below the 1 MiB (1,048,576) that SQS takes, the attributes included."""
+_BODY_BYTES = 1_048_576 - 1_024
+"""Bytes of a dead letter's body: SQS takes 1 MiB for a message, and as much for a batch, the attributes included."""
+
+_LETTER_BYTES = 512
+"""Bytes counted for a dead letter's attributes."""
 
 
 class SqsClaimQueue:
@@ -59,7 +62,10 @@ class SqsDeadLetters:
         self._queue_url = queue_url
 
     def bury(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
-        """Implement `DeadLetters.bury`. The message keeps its body and gains `reason` and `original_message_id`."""
+        """Implement `DeadLetters.bury`. The message keeps its body and gains `reason` and `original_message_id`.
+
+        A body that would leave no room for those is cut: it is unreadable either way, and must not come back for ever.
+        """
         buried: set[str] = set()
         for batch in _by_size(messages):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
@@ -98,11 +104,12 @@ def _by_size(messages: Mapping[str, tuple[str, str]]) -> list[list[tuple[str, st
     batches: list[list[tuple[str, str, str]]] = []
     size = 0
     for message_id, (body, reason) in messages.items():
-        bytes_more = len(body.encode("utf-8", "surrogatepass"))
-        if not batches or len(batches[-1]) == _BATCH_AT_MOST or size + bytes_more > _BATCH_BYTES:
+        kept = body.encode()[:_BODY_BYTES].decode(errors="ignore")
+        bytes_more = len(kept.encode()) + _LETTER_BYTES
+        if not batches or len(batches[-1]) == _BATCH_AT_MOST or size + bytes_more > _BODY_BYTES + _LETTER_BYTES:
             batches.append([])
             size = 0
-        batches[-1].append((message_id, body, reason))
+        batches[-1].append((message_id, kept, reason))
         size += bytes_more
     return batches
 
