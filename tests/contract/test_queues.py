@@ -121,3 +121,7 @@ def test_large_dead_letters_are_sent_apart(world: MemoryWorld | SqsWorld) -> Non
     assert world.dead_letters.bury(messages) == set(messages)
 
     assert world.buried() == messages
+
+
+def test_a_dead_letter_with_half_a_surrogate_pair_is_still_buried(world: MemoryWorld | SqsWorld) -> None:
+    assert world.dead_letters.bury({"id": ("half \ud800 a pair", "not_json")}) == {"id"}

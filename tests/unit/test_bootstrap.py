@@ -327,6 +327,7 @@ class TestLedger:
         with pytest.raises(SettingsError, match="^MYSQL_SECRET_ARN must name a secret") as caught:
             bootstrap.ledger().find("demo")
         assert caught.value.__suppress_context__
+        assert caught.value.__cause__ is None
 
     def test_secrets_manager_is_not_waited_for_longer_than_the_function_lasts(self, mysql: Mysql) -> None:
         bootstrap.ledger().find("demo")

@@ -104,7 +104,7 @@ def _by_size(messages: Mapping[str, tuple[str, str]]) -> list[list[tuple[str, st
     batches: list[list[tuple[str, str, str]]] = []
     size = 0
     for message_id, (body, reason) in messages.items():
-        kept = body.encode()[:_BODY_BYTES].decode(errors="ignore")
+        kept = body.encode(errors="replace")[:_BODY_BYTES].decode(errors="ignore")
         bytes_more = len(kept.encode()) + _LETTER_BYTES
         if not batches or len(batches[-1]) == _BATCH_AT_MOST or size + bytes_more > _BODY_BYTES + _LETTER_BYTES:
             batches.append([])
