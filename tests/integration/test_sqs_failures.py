@@ -49,6 +49,34 @@ def test_claims_that_a_batch_fails_for_do_not_count_as_sent(client: "SQSClient")
         assert SqsClaimQueue(client, URL).send_all(claims) == [claims[0], claims[2]]
 
 
+def test_what_was_sent_before_a_failing_batch_counts_as_sent(client: "SQSClient") -> None:
+    claims = [a_claim("demo", sequence) for sequence in range(1, 21)]
+    taken = [{"Id": str(index), "MessageId": "m", "MD5OfMessageBody": "d" * 32} for index in range(10)]
+    with Stubber(client) as stub:
+        stub.add_response("send_message_batch", {"Successful": taken, "Failed": []})
+        stub.add_client_error("send_message_batch", service_error_code="RequestThrottled")
+
+        assert SqsClaimQueue(client, URL).send_all(claims) == claims[:10]
+
+
+def test_letters_buried_before_a_failing_batch_count_as_buried(client: "SQSClient") -> None:
+    letters = {f"id-{number:02}": ("rubbish", "not_json") for number in range(20)}
+    taken = [{"Id": str(index), "MessageId": "m", "MD5OfMessageBody": "d" * 32} for index in range(10)]
+    with Stubber(client) as stub:
+        stub.add_response("send_message_batch", {"Successful": taken, "Failed": []})
+        stub.add_client_error("send_message_batch", service_error_code="RequestThrottled")
+
+        assert SqsDeadLetters(client, URL).bury(letters) == set(list(letters)[:10])
+
+
+def test_a_first_batch_that_fails_is_unavailable(client: "SQSClient") -> None:
+    with Stubber(client) as stub:
+        stub.add_client_error("send_message_batch", service_error_code="RequestThrottled")
+
+        with pytest.raises(QueueUnavailableError):
+            SqsClaimQueue(client, URL).send_all([a_claim("demo", 1)])
+
+
 def test_a_batch_of_which_all_fail_sends_nothing(client: "SQSClient") -> None:
     with Stubber(client) as stub:
         stub.add_response(

@@ -154,6 +154,12 @@ class TestOperator:
     def test_the_scope_opens_the_door(self, scope: str) -> None:
         assert http_api.for_operators(_echo)(Request(an_event(_ROUTE, scope=scope)))["statusCode"] == 200
 
+    @pytest.mark.parametrize("scp", ["firstcome/operator", "[openid firstcome/operator]"])
+    def test_an_issuer_may_call_the_scope_scp(self, scp: str) -> None:
+        event = an_event(_ROUTE)
+        event["requestContext"]["authorizer"]["jwt"]["claims"]["scp"] = scp
+        assert http_api.for_operators(_echo)(Request(event))["statusCode"] == 200
+
     @pytest.mark.parametrize(
         "scope",
         [

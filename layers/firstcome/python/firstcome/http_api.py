@@ -133,7 +133,9 @@ def for_operators(handler: Handler) -> Handler:
     @wraps(handler)
     def guarded(request: Request) -> Answer:
         jwt = request.event["requestContext"].get("authorizer", {}).get("jwt", {})
-        granted = set(str((jwt.get("claims") or {}).get("scope", "")).split())
+        claims = jwt.get("claims") or {}
+        # Like API Gateway: some issuers say `scp`. A list reaches us as "[one two]".
+        granted = set(str(claims.get("scope") or claims.get("scp") or "").strip("[]").split())
         if OPERATOR_SCOPE not in granted:
             detail = f"the token must have the scope {OPERATOR_SCOPE}"
             raise ProblemError(problem(HTTPStatus.FORBIDDEN, "missing_scope", detail))

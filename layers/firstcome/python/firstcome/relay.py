@@ -5,11 +5,7 @@ from dataclasses import dataclass
 
 from firstcome.model import GateState
 from firstcome.ports import ClaimQueue, Gate, Ledger
-from firstcome.rebuild import Rebuild, Rebuilt
-
-CLAIMS_A_ROUND = 30
-"""Claims sent before the gate is told. Three batches for the queue: a run that is ended by force while the queue is
-slow has noted all rounds but its last, and the next run does not begin with the same claims again."""
+from firstcome.rebuild import CLAIMS_A_ROUND, Rebuild, Rebuilt
 
 
 @dataclass(frozen=True, slots=True)

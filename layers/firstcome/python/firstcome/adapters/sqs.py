@@ -39,13 +39,18 @@ class SqsClaimQueue:
             raise QueueUnavailableError("the claim queue did not confirm a message") from exc
 
     def send_all(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Implement `ClaimQueue.send_all`."""
+        """Implement `ClaimQueue.send_all`. Ends at the first batch that fails as a whole; raises if it is the first."""
         sent: list[Claim] = []
         for batch in batched(claims, _BATCH_AT_MOST, strict=False):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {"Id": str(index), "MessageBody": to_body(claim)} for index, claim in enumerate(batch)
             ]
-            confirmed = _send_batch(self._client, self._queue_url, entries)
+            try:
+                confirmed = _send_batch(self._client, self._queue_url, entries)
+            except QueueUnavailableError:
+                if not sent:
+                    raise
+                break
             sent.extend(claim for index, claim in enumerate(batch) if str(index) in confirmed)
         return sent
 
@@ -65,6 +70,7 @@ class SqsDeadLetters:
         """Implement `DeadLetters.bury`. The message keeps its body and gains `reason` and `original_message_id`.
 
         A body that would leave no room for those is cut: it is unreadable either way, and must not come back for ever.
+        Ends at the first batch that fails as a whole; raises if that is the first.
         """
         buried: set[str] = set()
         for batch in _by_size(messages):
@@ -79,7 +85,12 @@ class SqsDeadLetters:
                 }
                 for index, (message_id, body, reason) in enumerate(batch)
             ]
-            confirmed = _send_batch(self._client, self._queue_url, entries)
+            try:
+                confirmed = _send_batch(self._client, self._queue_url, entries)
+            except QueueUnavailableError:
+                if not buried:
+                    raise
+                break
             buried.update(message_id for index, (message_id, _, _) in enumerate(batch) if str(index) in confirmed)
         return buried
 
