@@ -97,7 +97,13 @@ class MemoryGate:
     def find(self, campaign_id: str, user_id: str) -> Admission | None:
         """Implement `Gate.find`."""
         state = self._state_or_none(campaign_id)
-        return self._admission(state, user_id) if state and user_id in state.claims else None
+        if state is None:
+            return None
+        if user_id in state.claims:
+            return self._admission(state, user_id)
+        if state.is_fenced:
+            raise GateLostError(campaign_id)
+        return None
 
     def show(self, campaign_id: str) -> GateView | None:
         """Implement `Gate.show`."""
@@ -180,7 +186,7 @@ class MemoryGate:
         if state:
             state.is_fenced = True
         since = self.fenced_at.setdefault(campaign_id, self.clock.now())
-        return Fence(campaign_id, "memory", self.clock.now() - since, state.accepted if state else 0)
+        return Fence(campaign_id, "memory", since, self.clock.now() - since, state.accepted if state else 0)
 
     def restore_issued(self, claims: Sequence[Claim]) -> None:
         """Implement `Gate.restore_issued`."""
@@ -211,8 +217,8 @@ class MemoryGate:
     def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
         """Implement `Gate.reopen`."""
         self._answer()
-        if fence.run_id != "memory":
-            raise GateUnavailableError("other server")
+        if fence.run_id != "memory" or self.fenced_at.get(campaign.campaign_id) != fence.since:
+            raise GateUnavailableError("other fence")
         state = self._closed(campaign.campaign_id)
         state.campaign = campaign
         state.accepted = max(state.accepted, highest)

@@ -385,6 +385,20 @@ def test_a_gate_is_not_reopened_on_another_server_than_it_was_restored_on(world:
     assert world.gate.state(campaign.campaign_id) is GateState.FENCED
 
 
+def test_a_second_rebuild_of_the_same_loss_opens_nothing_again(world: GateWorld) -> None:
+    # As when the lock between two rebuilds was lost with its connection.
+    campaign = a_campaign(capacity=3)
+    world.gate.remember([campaign.campaign_id])
+    first, second = world.gate.fence(campaign.campaign_id), world.gate.fence(campaign.campaign_id)
+    world.gate.reopen(campaign, first, 2, [(1, 2)])
+    assert _apply(world, campaign.campaign_id, "ann").claim.sequence == 1
+
+    with pytest.raises(GateUnavailableError):
+        world.gate.reopen(campaign, second, 2, [(1, 2)])
+
+    assert [_apply(world, campaign.campaign_id, user).claim.sequence for user in ("bob", "carl")] == [2, 3]
+
+
 def test_all_claims_of_a_gate_are_read_and_can_be_made_unsent_again(world: GateWorld) -> None:
     campaign_id = _open(world, capacity=30)
     claims = {_apply(world, campaign_id).claim for _ in range(30)}
@@ -415,3 +429,15 @@ def test_campaigns_are_remembered_by_their_ids(world: GateWorld) -> None:
     world.gate.remember(ids[1:])
 
     assert world.gate.campaign_ids() == ids
+
+
+def test_a_fenced_gate_does_not_deny_a_coupon_it_may_have_forgotten(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    claim = _apply(world, campaign_id, "ann").claim
+    world.gate.fence(campaign_id)
+
+    found = world.gate.find(campaign_id, "ann")
+    assert found
+    assert found.claim == claim
+    with pytest.raises(GateLostError):
+        world.gate.find(campaign_id, "bob")

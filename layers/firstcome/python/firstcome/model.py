@@ -209,12 +209,14 @@ class Fence:
 
     Attributes:
         run_id: the server on which it was closed.
-        age_ms: how long it has been closed, by that server's clock.
+        since: when it was closed, by that server's clock. With `run_id` it tells this fence from every other.
+        age_ms: how long ago that was.
         highest: the highest sequence it has given, as far as it knows.
     """
 
     campaign_id: str
     run_id: str
+    since: Millis
     age_ms: int
     highest: int
 

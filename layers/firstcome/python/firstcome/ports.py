@@ -91,7 +91,7 @@ class Gate(Protocol):
         """Open a rebuilt gate: its counter at `highest` or above, and `free` sequences to be given first.
 
         Raises:
-            GateUnavailableError: the server is no longer the one that was fenced; nothing was opened.
+            GateUnavailableError: this is not the same fence, or not the same server; nothing was opened.
         """
 
 

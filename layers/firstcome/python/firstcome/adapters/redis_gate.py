@@ -143,11 +143,13 @@ class RedisGate:
     def find(self, campaign_id: str, user_id: str) -> Admission | None:
         """Implement `Gate.find`."""
         keys = GateKeys(campaign_id)
-        reply = self._run("find", [keys.campaign, keys.claims, keys.unsent, keys.issued], [user_id])
+        reply = self._run("find", [keys.campaign, keys.claims, keys.unsent, keys.issued], [user_id], with_run_id=True)
         if reply[0] == b"replayed":
             return _to_admission(campaign_id, user_id, reply)
         if reply[0] == b"missing":
             self._refuse_if_lost(campaign_id)
+        if reply[0] == b"fenced":
+            raise GateLostError(campaign_id)
         return None
 
     def show(self, campaign_id: str) -> GateView | None:
@@ -216,8 +218,8 @@ class RedisGate:
     def fence(self, campaign_id: str) -> Fence:
         """Implement `Gate.fence`."""
         keys = GateKeys(campaign_id)
-        age_ms, highest = self._run("fence", [keys.campaign, keys.accepted, keys.fenced_at], [])
-        return Fence(campaign_id, self._run_id, age_ms, highest)
+        age_ms, highest, since = self._run("fence", [keys.campaign, keys.accepted, keys.fenced_at], [])
+        return Fence(campaign_id, self._run_id, int(since), age_ms, highest)
 
     def restore_issued(self, claims: Sequence[Claim]) -> None:
         """Implement `Gate.restore_issued`."""
@@ -244,20 +246,18 @@ class RedisGate:
     def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
         """Implement `Gate.reopen`."""
         keys = GateKeys(campaign.campaign_id)
-        self._call(["DEL", keys.free])
-        seats = (seat for first, last in free for seat in range(first, last + 1))
-        for some in batched(seats, _AT_MOST, strict=False):
-            self._call(["RPUSH", keys.free, *some])
         state = "paused" if campaign.paused else "active"
+        settings: list[str | int] = [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state]
+        ends = [end for first_and_last in free for end in first_and_last]
         reply = self._run(
             "reopen",
-            [keys.campaign, keys.accepted, keys.fenced_at],
-            [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, highest, fence.run_id],
+            [keys.campaign, keys.accepted, keys.fenced_at, keys.free],
+            [*settings, highest, fence.run_id, fence.since, *ends],
             with_run_id=True,
         )
-        if reply == b"other_server":
-            # What was restored may be on the one that was fenced.
-            raise GateUnavailableError("the gate's server changed during the rebuild")
+        if reply != b"opened":
+            # What was restored may be on another server, or somebody else has reopened it already.
+            raise GateUnavailableError("the gate changed during the rebuild")
 
     def _restore(self, kind: str, claims: Sequence[Claim]) -> None:
         for campaign_id, of_campaign in _by_campaign(claims).items():

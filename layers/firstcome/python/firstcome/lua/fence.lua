@@ -4,7 +4,7 @@
 -- KEYS[2] accepted   counter: the highest sequence given
 -- KEYS[3] fenced_at  string: when the gate was fenced, ms since the epoch
 --
--- Returns {milliseconds since it was fenced first, the counter or 0}
+-- Returns {milliseconds since it was fenced first, the counter or 0, the instant it was fenced first}
 local campaign_key, accepted_key, fenced_at_key = KEYS[1], KEYS[2], KEYS[3]
 
 local time = redis.call('TIME')
@@ -13,4 +13,5 @@ if redis.call('EXISTS', campaign_key) == 1 then
   redis.call('HSET', campaign_key, 'run_id', '')
 end
 redis.call('SETNX', fenced_at_key, string.format('%.0f', now))
-return {now - tonumber(redis.call('GET', fenced_at_key)), tonumber(redis.call('GET', accepted_key) or '0')}
+local since = redis.call('GET', fenced_at_key)
+return {now - tonumber(since), tonumber(redis.call('GET', accepted_key) or '0'), since}

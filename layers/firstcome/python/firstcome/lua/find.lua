@@ -1,14 +1,16 @@
 -- Returns the claim a user has. Writes nothing.
 --
--- KEYS[1] campaign   hash; only whether it exists
+-- KEYS[1] campaign   hash: ..., run_id
 -- KEYS[2] claims     hash: user -> "sequence:code:accepted_at"
 -- KEYS[3] unsent     sorted set: user by accepted_at (ms)
 -- KEYS[4] issued     bitmap by sequence
 -- ARGV[1] user
+-- ARGV[2] run_id of the server that this connection leads to
 --
 -- Returns {"replayed", claim, unsent 0|1, issued 0|1} | {"none"} | {"missing"} (no such campaign here)
+--         {"fenced"} (this gate may lack claims, so that it cannot tell that the user has none)
 local campaign_key, claims_key, unsent_key, issued_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local user = ARGV[1]
+local user, run_id = ARGV[1], ARGV[2]
 
 local claim = redis.call('HGET', claims_key, user)
 if claim then
@@ -18,5 +20,8 @@ if claim then
 end
 if redis.call('EXISTS', campaign_key) == 0 then
   return {'missing'}
+end
+if redis.call('HGET', campaign_key, 'run_id') ~= run_id then
+  return {'fenced'}
 end
 return {'none'}
