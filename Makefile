@@ -1,20 +1,23 @@
 # Every command of the project. `make` alone lists them.
 
 PYTHON := .venv/bin/python
-export CAPACITY USERS CONCURRENCY STACK_PARAMETERS
+export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up down token test check lint fmt types validate
+.PHONY: help install run faults-long up down token test mutate check lint fmt types validate
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## Install what the commands need: .venv, Redis, MariaDB
 	@local/install
 
 # No shell in between: Ctrl-C, and a SIGTERM to make, reach the command, which then stops all it started.
-run: install ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY=)
+run: install ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY= FAULT=flushall)
 	@exec $(PYTHON) -m local.run
+
+faults-long: install ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
+	@exec $(PYTHON) -m local.faults_long
 
 up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100")
 	@exec $(PYTHON) -m local.up
@@ -31,6 +34,9 @@ token: ## Print a token for the stack: make token SUB=alice [SCOPE=firstcome/ope
 
 test: install ## Run every test
 	@exec $(PYTHON) -m pytest
+
+mutate: install ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
+	@exec $(PYTHON) -m tests.mutation
 
 check: lint types validate test ## Everything a change must pass: lint, types, template, tests
 

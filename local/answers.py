@@ -14,6 +14,8 @@ NO_COUPON = "no coupon"
 ASKED_AGAIN = "asked again"
 ERROR = "error"
 REFUSED = "refused: "
+# No answer, throttled, a function that died, unavailable: nothing is known, and asking again is safe.
+UNKNOWN_OUTCOMES = frozenset({0, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)

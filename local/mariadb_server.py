@@ -15,6 +15,7 @@ from local.processes import Processes, Program, wait_until_ready
 from local.programs import find_program
 from local.workspace import Workspace
 
+LOG = "mariadbd"
 DATABASE = "firstcome"
 USER = "firstcome"
 # A path relative to the data folder, the server's working folder: a socket's whole path may have 107 characters only.
@@ -31,10 +32,16 @@ def install_database(processes: Processes, workspace: Workspace) -> None:
 
 def start_mariadb(processes: Processes, workspace: Workspace, port: int) -> MysqlAddress:
     """Start MariaDB with one database, and one user who has rights on that database only."""
-    folder = workspace.data / "mariadb"
     address = MysqlAddress(HOST, port, USER, secrets.token_urlsafe(18), DATABASE)
+    start_mariadb_again(processes, workspace, address)
+    return address
+
+
+def start_mariadb_again(processes: Processes, workspace: Workspace, address: MysqlAddress) -> None:
+    """Start MariaDB on what its data folder holds, at the address it had."""
+    folder = workspace.data / "mariadb"
     options = [
-        f"--port={port}",
+        f"--port={address.port}",
         f"--bind-address={HOST}",
         f"--socket={SOCKET}",
         "--pid-file=mariadb.pid",
@@ -46,9 +53,8 @@ def start_mariadb(processes: Processes, workspace: Workspace, port: int) -> Mysq
         "--innodb-log-file-size=16M",
         "--innodb-buffer-pool-size=64M",
     ]
-    program = _program("mariadbd", options, workspace, folder)
+    program = _program(LOG, options, workspace, folder)
     wait_until_ready(processes.start(program), program, lambda: _answers(address))
-    return address
 
 
 def _program(name: str, options: list[str], workspace: Workspace, folder: Path) -> Program:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from local.signals import signals_held_back
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.03
+REAP_SECONDS = 10.0
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -88,10 +90,27 @@ class Processes:
         stop_groups([process.pid], process.poll)
         self._tell_watchdog(f"-{process.pid}")
 
+    def pid(self, name: str) -> int:
+        """The process of the program called `name`."""
+        return self._running[name].pid
+
+    def send_signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to the program called `name`, and to all it started."""
+        os.killpg(self._running[name].pid, number)
+
+    def kill(self, name: str) -> None:
+        """End the program called `name` without a warning, as a power cut does."""
+        self.send_signal(name, signal.SIGKILL)
+        self._running[name].wait()
+        self.forget(name)
+
     def stop(self) -> None:
         """Stop everything, and everything those programs started."""
         stop_groups([process.pid for process in self._running.values()], self._reap)
-        self._reap()
+        for process in self._running.values():
+            # Gone from the group, but on a busy machine perhaps not yet from the table of processes.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(REAP_SECONDS)
         self._dismiss_watchdog()
 
     def leave_running(self, record: Path) -> None:

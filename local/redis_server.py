@@ -25,9 +25,14 @@ class RedisServer:
         return f"redis://{HOST}:{self.port}/0"
 
 
-def start_redis(processes: Processes, workspace: Workspace, port: int) -> RedisServer:
-    """Start Redis without persistence: it never evicts, as the gate demands, and a new stack starts empty."""
-    folder = workspace.data / "redis"
+def start_redis(
+    processes: Processes, workspace: Workspace, port: int, name: str = "redis", primary_port: int | None = None
+) -> RedisServer:
+    """Start Redis without persistence: it never evicts, as the gate demands, and a new stack starts empty.
+
+    With `primary_port` it is a replica of the server that this port leads to.
+    """
+    folder = workspace.data / name
     folder.mkdir(exist_ok=True)
     settings = {
         "bind": HOST,
@@ -37,14 +42,18 @@ def start_redis(processes: Processes, workspace: Workspace, port: int) -> RedisS
         "appendonly": "no",
         "save": "",
         "daemonize": "no",
+        # A replica asks once and is served; waiting for more of them would only delay it.
+        "repl-diskless-sync-delay": "0",
     }
-    options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    options = [part for setting, value in settings.items() for part in (f"--{setting}", value)]
+    if primary_port is not None:
+        options += ["--replicaof", HOST, str(primary_port)]
     program = Program(
-        "redis",
+        name,
         [find_program("redis-server"), *options],
         workspace.service_environment(),
         folder,
-        workspace.log("redis"),
+        workspace.log(name),
     )
     process = processes.start(program)
     server = RedisServer(port)

@@ -38,6 +38,7 @@ class Outcome:
     answers: Sequence[Answer]
     samples: Sequence[Sample]
     verdict: Verdict
+    fault: dict[str, Any] | None = None
 
 
 def summarise(outcome: Outcome) -> dict[str, Any]:
@@ -78,6 +79,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "seconds_to_drain": _seconds_to_drain(accepted, outcome.samples),
         "guarantees": {finding.guarantee: finding.holds for finding in verdict.findings},
         "holds": verdict.holds and errors == 0 and unanswered == 0,
+        **({"fault": outcome.fault} if outcome.fault else {}),
     }
 
 
@@ -126,6 +128,7 @@ def describe(result: dict[str, Any], verdict: Verdict) -> str:
             f"  refused    {refused or 'nobody'}",
             f"  errors     {_errors(result)}",
             f"  MySQL      {_ledger(result)}",
+            *([f"  fault      {_fault(result['fault'])}"] if "fault" in result else []),
             "",
             *(line for finding in verdict.findings for line in _finding_lines(finding)),
         )
@@ -155,6 +158,13 @@ def _ledger(result: dict[str, Any]) -> str:
     drained = "" if seconds is None else f"; the last one {seconds:.1f} s after the last acceptance"
     return (
         f"{count(result['rows'], 'row')}, sequences {result['min_sequence']:,} to {result['max_sequence']:,}{drained}"
+    )
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    return (
+        f"Redis lost everything at {fault['accepted_before']:,} accepted; {fault['unavailable']:,} times unavailable; "
+        f"rebuilt after {fault['rebuilt_after_s']:.1f} s; {count(fault['asked_again'], 'user')} asked again"
     )
 
 

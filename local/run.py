@@ -1,6 +1,6 @@
 """`make run`: a whole rush on this machine, from an empty stack to a judged result.
 
-The environment variables CAPACITY, USERS and CONCURRENCY change it.
+The environment variables CAPACITY, USERS and CONCURRENCY change it; FAULT=flushall wipes Redis in its middle.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.errors import LocalStackError, run_command
+from local.flushed_rush import FAULT, run_flushed_rush
 from local.processes import ROOT
 from local.progress import Progress
 from local.report import render_report
@@ -56,9 +57,18 @@ def read_plan(environment: Mapping[str, str]) -> Plan:
     return Plan(CAPACITY.read(environment), USERS.read(environment), CONCURRENCY.read(environment))
 
 
+def read_fault(environment: Mapping[str, str]) -> bool:
+    """Whether Redis is to be wiped in the middle of the rush."""
+    text = environment.get("FAULT", "").strip()
+    if text not in ("", FAULT):
+        raise LocalStackError(f"FAULT={text[:40]}: only {FAULT} can be had.")
+    return bool(text)
+
+
 def main() -> None:
     """Run the rush, and leave with 0 only if everything holds."""
     plan = read_plan(os.environ)
+    send_rush = run_flushed_rush if read_fault(os.environ) else run_rush
     answers_path, result_path, report_path = (
         DIRECTORY / name for name in ("answers.jsonl", "result.json", "report.html")
     )
@@ -71,7 +81,7 @@ def main() -> None:
             with progress.step("Opening a campaign and starting the functions' workers"):
                 campaign = prepare_rush(site, plan)
             progress.say(f"The rush: {count(plan.users, 'user')} for {count(plan.capacity, 'coupon')}")
-            outcome = run_rush(site, plan, campaign, answers_path)
+            outcome = send_rush(site, plan, campaign, answers_path)
         holds = publish(outcome, result_path, report_path)
     if not holds:
         sys.exit(1)

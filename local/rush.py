@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,10 +14,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import jwt
 import pymysql
 import redis
-from cryptography.hazmat.primitives import serialization
 from pymysql.connections import Connection
 
 from local.addresses import MysqlAddress, Stack
@@ -28,7 +26,7 @@ from local.live import LiveLine
 from local.processes import ROOT, Processes, Program
 from local.result import Outcome, Plan, Sample
 from local.signals import signals_held_back
-from local.tokens import AUDIENCE, KEY_FILE, KEY_ID, sign_token
+from local.tokens import UserTokens, sign_token
 from local.warm_up import warm_up
 from local.workspace import Workspace
 
@@ -69,7 +67,7 @@ class Watch:
         self._log = log
         self._ledger = ledger
         self._campaign = campaign
-        self._plan = plan
+        self.plan = plan
 
     @property
     def rows(self) -> int:
@@ -101,7 +99,7 @@ class Watch:
         """Where the rush stands, in a line."""
         errors = self.tally.counts[ERROR]
         return (
-            f"{len(self.tally.answered):,} of {self._plan.users:,} users answered: "
+            f"{len(self.tally.answered):,} of {self.plan.users:,} users answered: "
             f"{len(self.tally.holders):,} accepted, {len(self.tally.refused_users):,} refused"
             f"{f', {errors:,} errors' if errors else ''}; {self.rows:,} rows in MySQL"
         )
@@ -125,7 +123,7 @@ def run_rush(site: Site, plan: Plan, campaign: str, answers_path: Path) -> Outco
     try:
         with closing(connect(site.stack.mysql)) as ledger, connected_gate(site.stack.redis_url) as gate:
             watch = Watch(AnswerLog(answers_path), ledger, campaign, plan)
-            send(site, plan, _arguments(site, plan, campaign, answers_path), watch)
+            send(site, plan, rush_arguments(site, plan, campaign, answers_path), watch)
             await_drain(gate, campaign, watch)
             rows, claims = read_rows(ledger, campaign), read_gate(gate, campaign)
     except pymysql.MySQLError as error:
@@ -138,15 +136,9 @@ def run_rush(site: Site, plan: Plan, campaign: str, answers_path: Path) -> Outco
 
 def open_campaign(site: Site, campaign: str, capacity: int) -> None:
     """Create a campaign that is open now, as an operator does."""
-    now = datetime.now(UTC)
-    fields = {
-        "name": "Rush",
-        "capacity": capacity,
-        "opens_at": _rfc3339(now - timedelta(minutes=1)),
-        "closes_at": _rfc3339(now + timedelta(days=1)),
-    }
+    fields = open_campaign_fields(capacity)
     for attempts_left in reversed(range(ATTEMPTS)):
-        status, answer = _put(site, f"/campaigns/{campaign}", fields)
+        status, answer = call_as_operator(site, "PUT", f"/campaigns/{campaign}", fields)
         if status in (200, 201):
             return
         if status != 503 or attempts_left == 0:  # noqa: PLR2004 - HTTP's own numbers
@@ -157,17 +149,30 @@ def open_campaign(site: Site, campaign: str, capacity: int) -> None:
         time.sleep(1)
 
 
-def _put(site: Site, path: str, fields: dict[str, object]) -> tuple[int, str]:
+def open_campaign_fields(capacity: int) -> dict[str, object]:
+    """What describes a campaign that is open now."""
+    now = datetime.now(UTC)
+    return {
+        "name": "Rush",
+        "capacity": capacity,
+        "opens_at": _rfc3339(now - timedelta(minutes=1)),
+        "closes_at": _rfc3339(now + timedelta(days=1)),
+    }
+
+
+def call_as_operator(site: Site, method: str, path: str, fields: dict[str, object] | None = None) -> tuple[int, str]:
+    """The API's answer to an operator: status and body."""
     token = sign_token(site.workspace.folder, site.stack.jwt_issuer, "operator", scope=OPERATOR_SCOPE)
     address = urlsplit(site.stack.api_url)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = None if fields is None else json.dumps(fields)
     try:
         with closing(HTTPConnection(address.netloc, timeout=REQUEST_SECONDS)) as connection:
-            connection.request("PUT", f"{address.path}{path}", json.dumps(fields), headers)
+            connection.request(method, f"{address.path}{path}", body, headers)
             response = connection.getresponse()
             return response.status, response.read().decode(errors="replace")
     except (OSError, HTTPException) as error:
-        raise LocalStackError(f"The campaign could not be opened: {error}") from error
+        raise LocalStackError(f"The API did not answer {method} {path}: {error}") from error
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -176,15 +181,15 @@ def _rfc3339(moment: datetime) -> str:
 
 def write_tokens(site: Site, users: int) -> None:
     """One token a line for each user of the rush."""
-    # Reading an RSA key checks it, 50 ms each time: too long for thousands of users, so the key is read once.
-    key = serialization.load_pem_private_key((site.workspace.folder / KEY_FILE).read_bytes(), password=None)
-    now = int(time.time())
-    claims = {"iss": site.stack.jwt_issuer, "aud": AUDIENCE, "iat": now, "exp": now + TOKEN_HOURS * 3600}
-    site.tokens.touch(mode=0o600)
-    with site.tokens.open("w", encoding="ascii") as file:
-        for number in range(1, users + 1):
-            subject = {**claims, "sub": f"user-{number}"}
-            file.write(jwt.encode(subject, key, algorithm="RS256", headers={"kid": KEY_ID}) + "\n")  # type: ignore[arg-type]
+    tokens = UserTokens(site.workspace.folder, site.stack.jwt_issuer, TOKEN_HOURS * 3600)
+    write_tokens_of([f"user-{number}" for number in range(1, users + 1)], tokens, site.tokens)
+
+
+def write_tokens_of(users: Sequence[str], tokens: UserTokens, path: Path) -> None:
+    """One token a line for each of `users`."""
+    path.touch(mode=0o600)
+    with path.open("w", encoding="ascii") as file:
+        file.writelines(f"{tokens.sign(user)}\n" for user in users)
 
 
 def connect(mysql: MysqlAddress) -> Connection:
@@ -211,7 +216,8 @@ def connected_gate(url: str) -> Iterator[redis.Redis]:
         client.close()
 
 
-def _arguments(site: Site, plan: Plan, campaign: str, answers: Path) -> list[str]:
+def rush_arguments(site: Site, plan: Plan, campaign: str, answers: Path) -> list[str]:
+    """The arguments with which Locust sends the prepared rush."""
     users = str(min(plan.concurrency, plan.users))
     return [
         *("--locustfile", str(ROOT / "tests" / "load" / "locustfile.py"), "--headless", "--only-summary"),

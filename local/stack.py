@@ -25,7 +25,7 @@ from local.template_values import DeployedTemplate, deployed_template
 from local.tokens import AUDIENCE
 from local.workspace import Workspace
 
-__all__ = ["FunctionNames", "MysqlAddress", "Stack", "running_stack", "start_stack"]
+__all__ = ["FunctionNames", "MysqlAddress", "Stack", "running_processes", "running_stack", "start_stack"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,13 @@ def running_stack(directory: Path, progress: Progress, **parameters: str) -> Ite
     `parameters` are template parameters that differ from their defaults: `DrainRowsPerSecond="100"`.
     Tokens are signed with the key in `directory`: `sign_token(directory, stack.jwt_issuer, "alice")`.
     """
+    with running_processes(directory, progress) as (processes, workspace):
+        yield start_stack(processes, workspace, progress, parameters)
+
+
+@contextmanager
+def running_processes(directory: Path, progress: Progress) -> Iterator[tuple[Processes, Workspace]]:
+    """An empty workspace under `directory`, and what will run in it; all of that is stopped on the way out."""
     workspace = Workspace(directory.resolve())
     with ExitStack() as cleanup:
         cleanup.enter_context(signals_as_exceptions())
@@ -52,7 +59,7 @@ def running_stack(directory: Path, progress: Progress, **parameters: str) -> Ite
         workspace.empty()
         processes = Processes(inherited=[lock])
         cleanup.callback(_stop, processes, workspace, progress)
-        yield start_stack(processes, workspace, progress, parameters)
+        yield processes, workspace
 
 
 def start_stack(processes: Processes, workspace: Workspace, progress: Progress, parameters: Mapping[str, str]) -> Stack:
