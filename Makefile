@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults-long up down token test mutate check lint fmt types validate
+.PHONY: help install run faults faults-long up down token test mutate check lint fmt types validate
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ install: ## Install what the commands need: .venv, Redis, MariaDB
 # No shell in between: Ctrl-C, and a SIGTERM to make, reach the command, which then stops all it started.
 run: install ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY= FAULT=flushall)
 	@exec $(PYTHON) -m local.run
+
+faults: install ## Let every fault happen at every external call, then pairs of faults, and check the guarantees (PAIRS=)
+	@exec $(PYTHON) -m tests.faults.run $(if $(PAIRS),--pairs $(PAIRS))
 
 faults-long: install ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
 	@exec $(PYTHON) -m local.faults_long

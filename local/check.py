@@ -117,7 +117,7 @@ def check(evidence: Evidence) -> Verdict:
     capacity = evidence.capacity
     return Verdict(
         findings=(
-            _finding("G1", f"never more than {capacity:,} coupons", evidence, _too_many),
+            _finding("G1", f"never more than {capacity:,} coupon{'s' * (capacity > 1)}", evidence, _too_many),
             _finding("G2", "at most one coupon a user", evidence, _doubles),
             _finding("G3", "every accepted answer is exactly one row in MySQL", evidence, _lost),
             _finding("G4", "no slot lost, no gap in the sequences", evidence, _lost_slots),

@@ -194,9 +194,14 @@ def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
         ssl=ssl.create_default_context() if where.use_tls else None,
         ssl_disabled=not where.use_tls,
     )
-    with connection.cursor() as cursor:
-        for statement in SESSION_SQL:
-            cursor.execute(statement)
+    try:
+        with connection.cursor() as cursor:
+            for statement in SESSION_SQL:
+                cursor.execute(statement)
+    except BaseException:
+        # Nobody else knows of it yet: left open, it would stay one of the few that MySQL has for the drain.
+        connection.close()
+        raise
     return connection
 
 
