@@ -4,7 +4,7 @@ import re
 
 from firstcome import bootstrap
 from firstcome.adapters import mysql_ledger, redis_gate
-from firstcome.relay import CLAIMS_A_ROUND
+from firstcome.rebuild import CLAIMS_A_ROUND
 from firstcome.settings import SECONDS_A_ROW_MAX
 from functions.drain import app as drain
 from functions.relay import app as relay

@@ -1,0 +1,293 @@
+"""The scripts by themselves: what each replies word for word, and what it does to the millisecond."""
+
+from typing import Any
+
+import pytest
+
+from firstcome.adapters.redis_gate import GateKeys, script
+from tests.conftest import RedisTestServer
+
+NOW = 1_795_000_000_999
+CLAIM = f"1:CODE:{NOW}"
+
+_STOPPED_CLOCK = """
+local real = redis
+local redis = {
+  call = function(name, ...)
+    if name == 'TIME' then return {'%d', '%d'} end
+    return real.call(name, ...)
+  end,
+  status_reply = real.status_reply,
+}
+"""
+
+
+class Scripts:
+    """The scripts of one campaign, with the clock stopped."""
+
+    def __init__(self, server: RedisTestServer) -> None:
+        self.client = server.client
+        self.keys = GateKeys("demo")
+        self.now = NOW
+
+    def run(self, name: str, keys: str, *arguments: str | int) -> Any:
+        """Run a script; `keys` names the keys it takes. The clock stands just before the next millisecond."""
+        names = [getattr(self.keys, key) for key in keys.split()]
+        clock = _STOPPED_CLOCK % (self.now // 1000, self.now % 1000 * 1000 + 999)
+        command: tuple[str | int, ...] = ("EVAL", clock + script(name).source, len(names), *names, *arguments)
+        return self.client.execute_command(*command)
+
+    def create(self, *, capacity: int = 9, opens_at: int = NOW, closes_at: int = NOW + 1, state: str = "active") -> Any:
+        return self.run(
+            "configure", "campaign accepted", "demo", capacity, opens_at, closes_at, state, "create", "server"
+        )
+
+    def apply(self, user: str = "ann", run_id: str = "server") -> Any:
+        return self.run("apply", "campaign accepted claims unsent issued free", user, "CODE", run_id)
+
+    def find(self) -> Any:
+        return self.run("find", "campaign claims unsent issued", "ann")
+
+    def mark_issued(self, *pairs: str) -> Any:
+        return self.run("mark_issued", "campaign accepted claims issued", *pairs)
+
+    def reopen(self, highest: int, *free: int, restored_on: str = "server", since: int = NOW) -> Any:
+        keys = "campaign accepted fenced_at free"
+        settings = ("demo", 9, 1, 2, "paused")
+        return self.run("reopen", keys, *settings, highest, restored_on, since, *free, "server")
+
+    def everything(self) -> dict[Any, Any]:
+        return {key: self.client.dump(key) for key in self.client.keys("*")}
+
+
+@pytest.fixture
+def scripts(redis_server: RedisTestServer) -> Scripts:
+    """Scripts on an empty Redis."""
+    return Scripts(redis_server)
+
+
+def test_it_opens_and_closes_to_the_millisecond(scripts: Scripts) -> None:
+    scripts.create(opens_at=NOW, closes_at=NOW + 1)
+
+    scripts.now = NOW - 1
+    assert scripts.apply() == [b"not_open", str(NOW).encode(), str(NOW - 1).encode()]
+    scripts.now = NOW + 1
+    assert scripts.apply() == [b"closed"]
+    scripts.now = NOW
+    assert scripts.apply() == [b"accepted", CLAIM.encode()]
+    assert scripts.client.zscore(scripts.keys.unsent, "ann") == NOW
+
+
+def test_a_replay_says_how_far_the_claim_is(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.apply()
+
+    assert scripts.apply() == scripts.find() == [b"replayed", CLAIM.encode(), 1, 0]
+    scripts.client.zrem(scripts.keys.unsent, "ann")
+    scripts.client.setbit(scripts.keys.issued, 1, 1)
+    assert scripts.apply() == scripts.find() == [b"replayed", CLAIM.encode(), 0, 1]
+
+
+def test_only_a_replay_that_is_unsent_is_written_again(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.apply()
+    before = scripts.client.info("stats")["total_commands_processed"], _changes(scripts)
+
+    scripts.apply()
+    assert _changes(scripts) == before[1] + 1
+    scripts.client.zrem(scripts.keys.unsent, "ann")
+    scripts.apply()
+
+    # The ZREM itself is one.
+    assert _changes(scripts) == before[1] + 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reply"),
+    [
+        ({"state": "paused"}, [b"paused"]),
+        ({"opens_at": NOW + 1, "closes_at": NOW + 2}, [b"not_open", str(NOW + 1).encode(), str(NOW).encode()]),
+        ({"closes_at": NOW}, [b"closed"]),
+        ({"capacity": 0}, [b"sold_out"]),
+    ],
+)
+def test_a_refusal_writes_nothing(scripts: Scripts, change: dict[str, Any], reply: list[bytes]) -> None:
+    scripts.create(**change)
+    before = scripts.everything()
+
+    assert scripts.apply() == reply
+
+    assert scripts.everything() == before
+
+
+def test_a_gate_that_is_lost_or_not_this_servers_refuses(scripts: Scripts) -> None:
+    assert scripts.apply() == [b"missing"]
+    scripts.create()
+    assert scripts.apply(run_id="other") == [b"fenced"]
+    scripts.client.delete(scripts.keys.accepted)
+    assert scripts.apply() == [b"lost"]
+    assert scripts.client.keys("*") == [scripts.keys.campaign.encode()]
+
+
+def test_free_sequences_go_first_even_when_the_counter_has_reached_the_capacity(scripts: Scripts) -> None:
+    scripts.create(capacity=5)
+    scripts.client.set(scripts.keys.accepted, 5)
+    scripts.client.rpush(scripts.keys.free, 2, 4)
+
+    assert [scripts.apply(user)[0:2] for user in ("ann", "bob", "carl")] == [
+        [b"accepted", f"2:CODE:{NOW}".encode()],
+        [b"accepted", f"4:CODE:{NOW}".encode()],
+        [b"sold_out"],
+    ]
+    assert scripts.client.get(scripts.keys.accepted) == b"5"
+
+
+def test_configure_tells_what_it_did(scripts: Scripts) -> None:
+    names = "campaign accepted"
+    values = ("x", 2, 3, 4, "paused")
+    assert scripts.run("configure", names, *values, "refuse", "server") == [b"missing"]
+    assert scripts.client.keys("*") == []
+    assert scripts.run("configure", names, *values, "create", "server") == [b"done"]
+    scripts.client.set(scripts.keys.accepted, 2)
+    assert scripts.run("configure", names, *values, "refuse", "other") == [b"done"]
+    fields = {"name": "x", "capacity": "2", "opens_at": "3", "closes_at": "4", "state": "paused", "run_id": "server"}
+    assert _hash(scripts) == fields
+    assert scripts.run("configure", names, "y", 1, 3, 4, "active", "refuse", "server") == [b"below_accepted"]
+    assert _hash(scripts) == fields
+
+
+@pytest.mark.parametrize("gone", ["campaign", "accepted"])
+def test_half_a_gate_is_no_gate(scripts: Scripts, gone: str) -> None:
+    scripts.create()
+    scripts.client.delete(getattr(scripts.keys, gone))
+    before = scripts.everything()
+
+    assert scripts.run("configure", "campaign accepted", "x", 9, 1, 2, "active", "refuse", "server") == [b"missing"]
+    assert scripts.mark_issued("ann", CLAIM) == b"missing"
+    assert scripts.run("state", "campaign accepted", "server") == b"lost"
+    assert scripts.run("show", "campaign accepted unsent free") == [b"missing" if gone == "campaign" else b"lost"]
+
+    assert scripts.everything() == before
+
+
+def test_state_is_whole_on_its_own_server_only(scripts: Scripts) -> None:
+    scripts.create()
+
+    assert scripts.run("state", "campaign accepted", "server") == b"whole"
+    assert scripts.run("state", "campaign accepted", "other") == b"fenced"
+
+
+def test_a_fence_keeps_its_first_instant(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.apply()
+
+    assert scripts.run("fence", "campaign accepted fenced_at") == [0, 1, b"%d" % NOW]
+    scripts.now += 61_007
+    assert scripts.run("fence", "campaign accepted fenced_at") == [61_007, 1, b"%d" % NOW]
+
+    assert scripts.client.get(scripts.keys.fenced_at) == str(NOW).encode()
+    assert _hash(scripts)["run_id"] == ""
+
+
+def test_a_fence_round_nothing_makes_no_campaign(scripts: Scripts) -> None:
+    assert scripts.run("fence", "campaign accepted fenced_at") == [0, 0, b"%d" % NOW]
+    assert scripts.client.keys("*") == [scripts.keys.fenced_at.encode()]
+
+
+def test_what_is_issued_is_noted_and_what_was_forgotten_closes_the_gate(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.apply("ann")
+    scripts.apply("bob")
+
+    assert scripts.mark_issued("ann", CLAIM, "bob", "2:OTHER:7") == b"noted"
+    assert scripts.client.hgetall(scripts.keys.claims) == {b"ann": CLAIM.encode(), b"bob": b"2:OTHER:7"}
+    assert [scripts.client.getbit(scripts.keys.issued, bit) for bit in range(4)] == [0, 1, 1, 0]
+    assert _hash(scripts)["run_id"] == "server"
+    assert scripts.mark_issued("carl", "3:C:8", "ann", CLAIM) == b"fenced"
+    assert scripts.client.hget(scripts.keys.claims, "carl") == b"3:C:8"
+    assert _hash(scripts)["run_id"] == ""
+
+
+def test_a_claim_that_is_known_is_not_written_again(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.apply("ann")
+    before = _changes(scripts)
+
+    scripts.mark_issued("ann", CLAIM)
+
+    # The bit only.
+    assert _changes(scripts) == before + 1
+
+
+def test_restoring_takes_the_ledgers_word_for_what_is_issued_only(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.apply("ann")
+    scripts.apply("bob")
+    names = "claims issued unsent"
+
+    assert scripts.run("restore", names, "issued", "ann", "5:NEW:7", "carl", "6:C:8") == b"OK"
+    assert scripts.run("restore", names, "overflow", "bob", "7:NEW:7", "dora", "8:D:9") == b"OK"
+
+    claims = {b"ann": b"5:NEW:7", b"bob": f"2:CODE:{NOW}".encode(), b"carl": b"6:C:8", b"dora": b"8:D:9"}
+    assert scripts.client.hgetall(scripts.keys.claims) == claims
+    assert [scripts.client.getbit(scripts.keys.issued, bit) for bit in range(10)] == [0, 0, 0, 0, 0, 1, 1, 0, 0, 0]
+    assert scripts.client.zrange(scripts.keys.unsent, 0, -1) == [b"bob"]
+
+
+@pytest.mark.parametrize(("counter", "highest", "goes_on_at"), [(None, 3, b"3"), (5, 3, b"5"), (3, 5, b"5")])
+def test_reopening_never_sets_the_counter_back(
+    scripts: Scripts, counter: int | None, highest: int, goes_on_at: bytes
+) -> None:
+    scripts.run("fence", "campaign accepted fenced_at")
+    if counter:
+        scripts.client.set(scripts.keys.accepted, counter)
+
+    assert scripts.reopen(highest, restored_on="other") == b"other_server"
+    assert scripts.client.exists(scripts.keys.campaign) == 0
+    assert scripts.reopen(highest, since=NOW - 1) == b"other_fence"
+    assert scripts.client.exists(scripts.keys.campaign) == 0
+    assert scripts.client.exists(scripts.keys.fenced_at) == 1
+    assert scripts.reopen(highest, 2, 2, 4, 6) == b"opened"
+
+    assert scripts.client.lrange(scripts.keys.free, 0, -1) == [b"2", b"4", b"5", b"6"]
+    assert scripts.client.get(scripts.keys.accepted) == goes_on_at
+    assert scripts.client.exists(scripts.keys.fenced_at) == 0
+    fields = {"name": "demo", "capacity": "9", "opens_at": "1", "closes_at": "2", "state": "paused"}
+    assert _hash(scripts) == fields | {"run_id": "server"}
+
+
+def test_a_campaign_is_shown_as_of_one_instant(scripts: Scripts) -> None:
+    scripts.create(opens_at=1)
+    shown = [b"found", b"demo", b"9", b"1", str(NOW + 1).encode(), b"active"]
+    assert scripts.run("show", "campaign accepted unsent free") == [*shown, 0, str(NOW).encode(), 0, b""]
+    scripts.apply("bob")
+    scripts.now -= 1_000
+    scripts.apply("ann")
+    scripts.now = NOW + 5
+    scripts.client.rpush(scripts.keys.free, 1)
+
+    # Two were given, one of them is to be given again.
+    oldest = str(NOW - 1_000).encode()
+    assert scripts.run("show", "campaign accepted unsent free") == [*shown, 1, str(NOW + 5).encode(), 2, oldest]
+
+
+def test_unsent_claims_are_old_enough_to_the_millisecond(scripts: Scripts) -> None:
+    scripts.create(opens_at=1)
+    for user, age in (("new", 0), ("ann", 60_000), ("bob", 60_001), ("carl", 59_999)):
+        scripts.now = NOW - age
+        scripts.apply(user)
+    scripts.now = NOW
+
+    found = scripts.run("unsent", "unsent claims", 60_000, 10)
+
+    assert found == [b"bob", f"3:CODE:{NOW - 60_001}".encode(), b"ann", f"2:CODE:{NOW - 60_000}".encode()]
+    assert scripts.run("unsent", "unsent claims", 60_000, 1) == found[:2]
+
+
+def _changes(scripts: Scripts) -> int:
+    return int(scripts.client.info("persistence")["rdb_changes_since_last_save"])
+
+
+def _hash(scripts: Scripts) -> dict[str, str]:
+    fields: dict[Any, Any] = scripts.client.hgetall(scripts.keys.campaign)
+    return {name.decode(): value.decode() for name, value in fields.items()}

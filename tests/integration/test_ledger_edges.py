@@ -1,0 +1,327 @@
+"""The ledger's corners: what other drains do in the middle of a batch, and what each kind of failure leads to."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import pymysql
+import pytest
+from pymysql.cursors import Cursor
+
+from firstcome.adapters.mysql_ledger import MysqlLedger
+from firstcome.errors import LedgerUnavailableError
+from firstcome.model import Claim, Overflow, OverflowReason, new_coupon_code
+from tests.conftest import MysqlTestServer
+from tests.factories import a_campaign, a_claim
+
+
+def _campaign(server: MysqlTestServer, capacity: int) -> str:
+    campaign = a_campaign(capacity=capacity)
+    server.ledger().create(campaign)
+    return campaign.campaign_id
+
+
+def _claims(ledger: MysqlLedger, campaign_id: str) -> list[Claim]:
+    return [coupon.claim for coupon in ledger.coupons(campaign_id, 0, 1000)]
+
+
+class WatchedLedger(MysqlLedger):
+    """Calls `before` with each statement it is about to send."""
+
+    def __init__(self, server: MysqlTestServer, before: Callable[[str], None]) -> None:
+        super().__init__(server.connect)
+        self.before = before
+        self.runs = 0
+
+    def _run_once[T](self, work: Callable[[Cursor], T]) -> T:
+        self.runs += 1
+        return super()._run_once(lambda cursor: work(cast(Cursor, WatchedCursor(cursor, self.before))))
+
+
+class WatchedCursor:
+    """A cursor that says what it is about to do."""
+
+    def __init__(self, cursor: Cursor, before: Callable[[str], None]) -> None:
+        self._cursor, self._before = cursor, before
+
+    def execute(self, query: str, values: Any = None) -> int:
+        self._before(query)
+        return self._cursor.execute(query, values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+@pytest.fixture
+def watched(mysql_server: MysqlTestServer) -> Iterator[WatchedLedger]:
+    """A ledger whose statements a test can get in between."""
+    ledger = WatchedLedger(mysql_server, lambda _: None)
+    yield ledger
+    ledger.close()
+
+
+def test_two_homeless_claims_with_one_code_are_both_accounted_for(mysql_server: MysqlTestServer) -> None:
+    campaign_id = _campaign(mysql_server, 5)
+    ledger = mysql_server.ledger()
+    ledger.issue([a_claim(campaign_id, 1), a_claim(campaign_id, 2)])
+    code = new_coupon_code()
+    first, second = a_claim(campaign_id, 1, coupon_code=code), a_claim(campaign_id, 2, coupon_code=code)
+
+    settlement = ledger.issue([second, first])
+
+    assert list(settlement.reseated) == list(settlement.issued) == [replace(first, sequence=5)]
+    assert list(settlement.overflow) == [Overflow(second, OverflowReason.CODE_TAKEN)]
+
+
+def test_a_homeless_claim_whose_code_is_taken_does_not_keep_others_from_a_seat(mysql_server: MysqlTestServer) -> None:
+    campaign_id = _campaign(mysql_server, 3)
+    ledger = mysql_server.ledger()
+    held = a_claim(campaign_id, 1)
+    ledger.issue([held])
+    twin = a_claim(campaign_id, 1, coupon_code=held.coupon_code)
+    others = [a_claim(campaign_id, 1) for _ in range(3)]
+
+    settlement = ledger.issue([twin, *others])
+
+    assert Overflow(twin, OverflowReason.CODE_TAKEN) in settlement.overflow
+    assert len(settlement.reseated) == 2
+    assert sorted(claim.sequence for claim in _claims(ledger, campaign_id)) == [1, 2, 3]
+    assert sorted(item.reason for item in settlement.overflow) == [OverflowReason.CODE_TAKEN, OverflowReason.NO_SEAT]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 3])
+def test_a_seat_that_another_drain_takes_meanwhile_is_given_up_for_the_next(
+    mysql_server: MysqlTestServer, watched: WatchedLedger, taken: int
+) -> None:
+    campaign_id = _campaign(mysql_server, 9)
+    mysql_server.ledger().issue([a_claim(campaign_id, 1)])
+    rivals = [a_claim(campaign_id, seat) for seat in (9, 8, 7)[:taken]]
+    waiting = iter(rivals)
+
+    def interfere(query: str) -> None:
+        # The homeless claim is inserted in its own seat first, then in each free one.
+        if query.startswith("INSERT IGNORE INTO coupon") and interfere_from(query):
+            rival = next(waiting, None)
+            if rival:
+                mysql_server.ledger().issue([rival])
+
+    inserts = iter(range(100))
+
+    def interfere_from(query: str) -> bool:
+        return next(inserts) > 0
+
+    watched.before = interfere
+    homeless = a_claim(campaign_id, 1)
+
+    settlement = watched.issue([homeless])
+
+    if taken < 3:
+        assert list(settlement.issued) == list(settlement.reseated) == [replace(homeless, sequence=9 - taken)]
+        assert not settlement.overflow
+    else:
+        assert list(settlement.overflow) == [Overflow(homeless, OverflowReason.NO_SEAT)]
+    assert set(rivals) <= set(_claims(watched, campaign_id))
+
+
+def test_a_user_whom_another_drain_gives_a_coupon_meanwhile_gets_no_second_one(
+    mysql_server: MysqlTestServer, watched: WatchedLedger
+) -> None:
+    campaign_id = _campaign(mysql_server, 9)
+    mysql_server.ledger().issue([a_claim(campaign_id, 1)])
+    inserts = iter(range(100))
+
+    def interfere(query: str) -> None:
+        if query.startswith("INSERT IGNORE INTO coupon") and next(inserts) == 1:
+            mysql_server.ledger().issue([a_claim(campaign_id, 9, "ann")])
+
+    watched.before = interfere
+    homeless = a_claim(campaign_id, 1, "ann")
+
+    settlement = watched.issue([homeless])
+
+    assert list(settlement.overflow) == [Overflow(homeless, OverflowReason.USER_HAS_COUPON)]
+
+
+def test_each_homeless_claim_gets_a_seat_of_its_own_from_the_highest_down(mysql_server: MysqlTestServer) -> None:
+    campaign_id = _campaign(mysql_server, 9)
+    ledger = mysql_server.ledger()
+    ledger.issue([a_claim(campaign_id, seat) for seat in (1, 5, 8)])
+    homeless = [a_claim(campaign_id, seat) for seat in (1, 5, 8)]
+
+    settlement = ledger.issue(homeless)
+
+    moved = dict(zip([claim.user_id for claim in homeless], [9, 7, 6], strict=True))
+    assert {claim.user_id: claim.sequence for claim in settlement.reseated} == moved
+    assert {claim.accepted_at for claim in settlement.reseated} == {claim.accepted_at for claim in homeless}
+
+
+def test_a_batch_of_several_campaigns_is_settled_for_each(mysql_server: MysqlTestServer) -> None:
+    one, other = sorted([_campaign(mysql_server, 1), _campaign(mysql_server, 2)])
+    ledger = mysql_server.ledger()
+    ledger.update(a_campaign(one, capacity=1))
+    ledger.update(a_campaign(other, capacity=2))
+    held = [a_claim(one, 1), a_claim(other, 1)]
+    ledger.issue(held)
+    late = [a_claim(one, 1), a_claim(other, 1)]
+
+    settlement = ledger.issue([*late, *held])
+
+    assert set(settlement.issued) == {*held, replace(late[1], sequence=2)}
+    assert list(settlement.reseated) == [replace(late[1], sequence=2)]
+    assert list(settlement.overflow) == [Overflow(late[0], OverflowReason.NO_SEAT)]
+    assert ledger.counts(one).overflow == 1
+
+
+def test_what_is_in_overflow_keeps_every_field(mysql_server: MysqlTestServer) -> None:
+    campaign_id = _campaign(mysql_server, 1)
+    ledger = mysql_server.ledger()
+    first, second = a_claim(campaign_id, 1, "ann"), a_claim(campaign_id, 7, "ann")
+
+    ledger.issue([first, second])
+
+    assert ledger.overflow(campaign_id, "", 10) == [second]
+    assert mysql_server.rows("SELECT reason FROM overflow WHERE coupon_code = %s", second.coupon_code) == [
+        ("user_has_coupon",)
+    ]
+
+
+@pytest.mark.parametrize("number", [1205, 1213])
+@pytest.mark.parametrize("conflicts", [2, 3])
+def test_a_lock_conflict_is_tried_again_twice(watched: WatchedLedger, number: int, conflicts: int) -> None:
+    failures = iter([number] * conflicts)
+
+    def fail(_: str) -> None:
+        for failure in failures:
+            raise pymysql.OperationalError(failure, "lock")
+
+    watched.before = fail
+    if conflicts < 3:
+        assert watched.find("nobody-made-it") is None
+    else:
+        with pytest.raises(LedgerUnavailableError):
+            watched.find("nobody-made-it")
+    assert watched.runs == 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_kept", "runs"),
+    [
+        (pymysql.OperationalError(1213, "deadlock"), True, 2),
+        (pymysql.OperationalError(2013, "lost"), False, 2),
+        (pymysql.InterfaceError(0, ""), False, 2),
+        (pymysql.OperationalError(), False, 2),
+        (pymysql.ProgrammingError(1064, "syntax"), True, 1),
+        (pymysql.DataError(1406, "too long"), True, 1),
+    ],
+)
+def test_a_connection_is_kept_unless_it_is_what_failed(
+    watched: WatchedLedger, failure: pymysql.MySQLError, *, is_kept: bool, runs: int
+) -> None:
+    watched.campaign_ids()
+    connection, watched.runs = watched._connection, 0  # noqa: SLF001
+    failures = iter([failure])
+
+    def fail(_: str) -> None:
+        for one in failures:
+            raise one
+
+    watched.before = fail
+    if runs == 1:
+        with pytest.raises(LedgerUnavailableError):
+            watched.campaign_ids()
+    else:
+        assert watched.campaign_ids() == []
+
+    assert watched.runs == runs
+    assert (watched._connection is connection) == is_kept  # noqa: SLF001
+    assert connection
+    assert connection.open == is_kept
+
+
+def test_a_connection_that_breaks_when_it_is_new_is_not_tried_again(watched: WatchedLedger) -> None:
+    def fail(_: str) -> None:
+        raise pymysql.OperationalError(2013, "lost")
+
+    watched.before = fail
+    with pytest.raises(LedgerUnavailableError):
+        watched.campaign_ids()
+    assert watched.runs == 1
+    assert watched._connection is None  # noqa: SLF001
+
+
+def test_nothing_of_a_transaction_stays_whatever_ends_it(mysql_server: MysqlTestServer, watched: WatchedLedger) -> None:
+    def end(query: str) -> None:
+        if query.startswith("SELECT sequence"):
+            raise KeyboardInterrupt
+
+    campaign_id = _campaign(mysql_server, 3)
+    watched.before = end
+    with pytest.raises(KeyboardInterrupt):
+        watched.issue([a_claim(campaign_id, 1)])
+    watched.before = lambda _: None
+
+    assert watched.counts(campaign_id).issued == 0
+
+
+def test_a_rollback_that_fails_drops_the_connection(watched: WatchedLedger) -> None:
+    def fail(_: str) -> None:
+        connection = watched._connection  # noqa: SLF001
+        assert connection
+        connection._force_close()  # type: ignore[attr-defined]  # noqa: SLF001
+        raise pymysql.DataError(1406, "too long")
+
+    watched.before = fail
+    with pytest.raises(LedgerUnavailableError):
+        watched.campaign_ids()
+    assert watched._connection is None  # noqa: SLF001
+
+
+def test_a_session_is_at_read_committed_in_utc_and_waits_five_seconds_for_a_lock(
+    mysql_server: MysqlTestServer,
+) -> None:
+    (session,) = mysql_server.rows(
+        "SELECT @@SESSION.tx_isolation, @@SESSION.time_zone, @@SESSION.innodb_lock_wait_timeout"
+        if _is_mariadb(mysql_server)
+        else "SELECT @@SESSION.transaction_isolation, @@SESSION.time_zone, @@SESSION.innodb_lock_wait_timeout"
+    )
+
+    assert session == ("READ-COMMITTED", "+00:00", 5)
+
+
+def _is_mariadb(server: MysqlTestServer) -> bool:
+    return "MariaDB" in str(server.rows("SELECT VERSION()")[0][0])
+
+
+def test_a_second_change_of_a_campaign_is_refused_when_the_first_takes_too_long(
+    mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firstcome.adapters.mysql_ledger._ADVISORY_LOCK_SECONDS", 0)
+    mine, yours = mysql_server.ledger(), mysql_server.ledger()
+
+    with mine.alone_with("demo"):
+        with pytest.raises(LedgerUnavailableError), yours.alone_with("demo"):
+            raise AssertionError("not alone")
+        with yours.alone_with("another"):
+            pass
+    with yours.alone_with("demo"):
+        pass
+
+
+def test_a_change_that_fails_gives_the_campaign_free(
+    mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firstcome.adapters.mysql_ledger._ADVISORY_LOCK_SECONDS", 0)
+    mine = mysql_server.ledger()
+    with pytest.raises(ZeroDivisionError), mine.alone_with("demo"):
+        _ = 1 // 0
+
+    with mysql_server.ledger().alone_with("demo"):
+        pass
+
+
+@pytest.mark.parametrize(("paused", "state"), [(False, "active"), (True, "paused")])
+def test_a_campaigns_state_is_a_word_in_the_table(mysql_server: MysqlTestServer, *, paused: bool, state: str) -> None:
+    campaign = a_campaign(paused=paused)
+    mysql_server.ledger().create(campaign)
+
+    assert mysql_server.rows("SELECT state FROM campaign WHERE campaign_id = %s", campaign.campaign_id) == [(state,)]

@@ -1,0 +1,43 @@
+"""The drain's corners, which its handler does not show."""
+
+from collections.abc import Mapping
+
+from firstcome.drain import Drain
+from firstcome.message import to_body
+from firstcome.pace import Pace
+from tests.factories import a_campaign, a_claim
+from tests.fakes import FakeClock, MemoryDeadLetters, MemoryGate, MemoryLedger
+
+
+class CountingDeadLetters(MemoryDeadLetters):
+    """Counts how often it is called."""
+
+    calls = 0
+
+    def bury(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
+        self.calls += 1
+        return super().bury(messages)
+
+
+def _drain(dead_letters: MemoryDeadLetters) -> Drain:
+    clock = FakeClock()
+    ledger = MemoryLedger(clock)
+    ledger.create(a_campaign("demo"))
+    return Drain(ledger, MemoryGate(clock), dead_letters, Pace(1000, 2, clock))
+
+
+def test_the_dead_letter_queue_is_not_asked_to_take_nothing() -> None:
+    dead_letters = CountingDeadLetters()
+
+    _drain(dead_letters).drain({"m1": to_body(a_claim("demo", 1))}, 1000)
+
+    assert dead_letters.calls == 0
+
+
+def test_a_report_names_what_failed_in_order() -> None:
+    dead_letters = MemoryDeadLetters(is_down=True)
+    ids = [f"m{number}" for number in range(1, 10)]
+
+    report = _drain(dead_letters).drain(dict.fromkeys(reversed(ids), "junk"), 1000)
+
+    assert report.failed == ids
