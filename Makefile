@@ -16,6 +16,7 @@ install: ## Install what the commands need: .venv, Redis, MariaDB
 run: install ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY= FAULT=flushall)
 	@exec $(PYTHON) -m local.run
 
+faults: export PYTHONPATH := layers/firstcome/python
 faults: install ## Let every fault happen at every external call, then pairs of faults, and check the guarantees (PAIRS=)
 	@exec $(PYTHON) -m tests.faults.run $(if $(PAIRS),--pairs $(PAIRS))
 

@@ -45,8 +45,8 @@ class Scripts:
     def apply(self, user: str = "ann", run_id: str = "server") -> Any:
         return self.run("apply", "campaign accepted claims unsent issued free", user, "CODE", run_id)
 
-    def find(self) -> Any:
-        return self.run("find", "campaign claims unsent issued", "ann")
+    def find(self, run_id: str = "server") -> Any:
+        return self.run("find", "campaign claims unsent issued", "ann", run_id)
 
     def mark_issued(self, *pairs: str) -> Any:
         return self.run("mark_issued", "campaign accepted claims issued", *pairs)
@@ -86,6 +86,13 @@ def test_a_replay_says_how_far_the_claim_is(scripts: Scripts) -> None:
     scripts.client.zrem(scripts.keys.unsent, "ann")
     scripts.client.setbit(scripts.keys.issued, 1, 1)
     assert scripts.apply() == scripts.find() == [b"replayed", CLAIM.encode(), 0, 1]
+
+
+def test_who_has_no_claim_is_told_so_unless_there_is_no_gate(scripts: Scripts) -> None:
+    assert scripts.find() == [b"missing"]
+    scripts.create()
+    assert scripts.find() == [b"none"]
+    assert scripts.find(run_id="other") == [b"fenced"]
 
 
 def test_only_a_replay_that_is_unsent_is_written_again(scripts: Scripts) -> None:
@@ -241,6 +248,7 @@ def test_reopening_never_sets_the_counter_back(
     scripts.run("fence", "campaign accepted fenced_at")
     if counter:
         scripts.client.set(scripts.keys.accepted, counter)
+    scripts.client.rpush(scripts.keys.free, 7)
 
     assert scripts.reopen(highest, restored_on="other") == b"other_server"
     assert scripts.client.exists(scripts.keys.campaign) == 0

@@ -1,0 +1,73 @@
+"""The AWS clients on the wire: SQS, Secrets Manager, and the mapping's own calls to SQS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
+
+from tests.faults.faults import ALL_KINDS, WITHOUT_LATE, CallErrors, Kind, Wire
+from tests.faults.strict_queue import StrictQueue
+from tests.faults.strict_sqs import StrictSqs
+
+DELETE_KINDS = (Kind.REQUEST_LOST, Kind.REFUSED, Kind.FAILED_AFTER, Kind.REPLY_LOST)
+
+_URL = "https://aws.injected"
+
+ERRORS = CallErrors(
+    request_lost=lambda: EndpointConnectionError(endpoint_url=_URL),
+    refused=lambda: ClientError({"Error": {"Code": "RequestThrottled", "Message": "injected"}}, "any"),
+    failed_after=lambda: ClientError({"Error": {"Code": "InternalError", "Message": "injected"}}, "any"),
+    reply_lost=lambda: ReadTimeoutError(endpoint_url=_URL),
+)
+
+
+@dataclass(frozen=True)
+class WiredSqs:
+    """An SQS client whose calls are calls on the wire."""
+
+    wire: Wire
+    client: StrictSqs
+
+    def send_message(self, **parameters: Any) -> Any:
+        """Send one message."""
+        return self._call("SendMessage", lambda: self.client.send_message(**parameters))
+
+    def send_message_batch(self, **parameters: Any) -> Any:
+        """Send some."""
+        return self._call("SendMessageBatch", lambda: self.client.send_message_batch(**parameters))
+
+    def get_queue_attributes(self, **parameters: Any) -> Any:
+        """Count."""
+        return self._call("GetQueueAttributes", lambda: self.client.get_queue_attributes(**parameters))
+
+    def _call(self, name: str, do: Callable[[], Any]) -> Any:
+        return self.wire.call(f"sqs {name}", ALL_KINDS, ERRORS, do, do)
+
+
+@dataclass(frozen=True)
+class WiredSecrets:
+    """A Secrets Manager client that knows one secret."""
+
+    wire: Wire
+    secret: Mapping[str, str]
+
+    def get_secret_value(self, **_: Any) -> dict[str, str]:
+        """Read it."""
+        answer = {"SecretString": json.dumps(self.secret)}
+        return self.wire.call("secretsmanager GetSecretValue", WITHOUT_LATE, ERRORS, lambda: answer)
+
+
+def delete_messages(wire: Wire, queue: StrictQueue, receipts: Sequence[str]) -> None:
+    """Delete as the mapping does: what is not deleted is delivered again."""
+
+    def do() -> None:
+        for receipt in receipts:
+            queue.delete(receipt)
+
+    with suppress(ClientError, BotoCoreError):
+        wire.call("sqs DeleteMessageBatch", DELETE_KINDS, ERRORS, do)
