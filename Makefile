@@ -36,8 +36,8 @@ token: export TTL := $(TTL)
 token: ## Print a token for the stack: make token SUB=alice [SCOPE=firstcome/operator] [TTL=seconds]
 	@local/install && exec $(PYTHON) -m local.token
 
-test: install ## Run every test
-	@exec $(PYTHON) -m pytest
+test: ## Run every test
+	@local/install tests && exec $(PYTHON) -m pytest
 
 mutate: install ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
 	@exec $(PYTHON) -m tests.mutation
