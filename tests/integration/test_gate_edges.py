@@ -33,7 +33,7 @@ class Scripts:
     def run(self, name: str, keys: str, *arguments: str | int) -> Any:
         """Run a script; `keys` names the keys it takes. The clock stands just before the next millisecond."""
         names = [getattr(self.keys, key) for key in keys.split()]
-        clock = _STOPPED_CLOCK % (self.now // 1000, self.now % 1000 * 1000 + 999)
+        clock = _STOPPED_CLOCK % (self.now // 1000, self.now % 1000 * 1000 + 998)
         command: tuple[str | int, ...] = ("EVAL", clock + script(name).source, len(names), *names, *arguments)
         return self.client.execute_command(*command)
 
