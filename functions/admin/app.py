@@ -15,6 +15,9 @@ _PAGE_MAX = 1000
 _CAMPAIGNS_DEFAULT = 20
 _CAMPAIGNS_MAX = 100
 
+_PATIENCE_MS = 6_000
+"""How long a rebuild waits itself for the end of the gate's quiet time; before, it answers that it is too early."""
+
 
 def lambda_handler(event: Event, context: Any) -> Any:  # noqa: ARG001 - Lambda's signature
     """Answer one request of the HTTP API, or run the action of a direct invocation.
@@ -88,8 +91,8 @@ def _coupons(request: Request) -> Answer:
 
 
 def _rebuild(request: Request) -> Answer:
-    quiet_seconds = settings.whole_seconds("APPLY_TIMEOUT_SECONDS")
-    outcome = bootstrap.rebuild(quiet_seconds).run(request.campaign_id, patience_ms=quiet_seconds * 1000)
+    rebuild = bootstrap.rebuild(settings.whole_seconds("REBUILD_QUIET_SECONDS"))
+    outcome = rebuild.run(request.campaign_id, patience_ms=_PATIENCE_MS)
     if isinstance(outcome, Refused):
         return http_api.refused(outcome)
     if isinstance(outcome, StillUnderWay):

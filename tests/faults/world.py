@@ -346,7 +346,6 @@ class World:
             "DRAIN_CONCURRENCY": str(DRAIN_CONCURRENCY),
             "CLAIM_QUEUE_URL": CLAIMS_URL,
             "DEAD_LETTER_QUEUE_URL": DEAD_LETTERS_URL,
-            "APPLY_TIMEOUT_SECONDS": "5",
             "RELAY_AFTER_SECONDS": "10",
             "REBUILD_QUIET_SECONDS": "50",
         }

@@ -116,7 +116,7 @@ def test_every_function_is_told_what_it_reads() -> None:
     for function, name in (
         ("RelayFunction", "RELAY_AFTER_SECONDS"),
         ("RelayFunction", "REBUILD_QUIET_SECONDS"),
-        ("AdminFunction", "APPLY_TIMEOUT_SECONDS"),
+        ("AdminFunction", "REBUILD_QUIET_SECONDS"),
     ):
         assert settings.whole_seconds(name, _environment(function)) >= 1
 

@@ -80,9 +80,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(bootstrap, "drain", lambda: drain)
     monkeypatch.setattr(bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters))
     monkeypatch.setattr(bootstrap, "MonotonicClock", lambda: made.clock)
-    monkeypatch.setenv("APPLY_TIMEOUT_SECONDS", "6")
     monkeypatch.setenv("RELAY_AFTER_SECONDS", "10")
-    monkeypatch.setenv("REBUILD_QUIET_SECONDS", "50")
+    monkeypatch.setenv("REBUILD_QUIET_SECONDS", "6")
     monkeypatch.setattr(http_api, "route", _documented_route)
     return made
 

@@ -306,8 +306,18 @@ class TestRebuild:
         _put()
         world.gate.lose()
         _call(_REBUILD)
-        # APPLY_TIMEOUT_SECONDS.
+        # REBUILD_QUIET_SECONDS.
         assert world.clock.slept_ms == 6_000
+
+    def test_a_long_quiet_time_is_not_waited_for_within_the_request(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REBUILD_QUIET_SECONDS", "110")
+        _put()
+        world.gate.lose()
+        assert code_of(_call(_REBUILD)) == "queue_not_empty"
+        world.clock.sleep(105_000)
+        assert body_of(_call(_REBUILD))["rebuilt"]
 
     def test_while_claims_are_under_way_it_is_409_and_the_gate_stays_closed(self, world: World) -> None:
         _put()
@@ -332,9 +342,9 @@ class TestRebuild:
 
     def test_a_missing_setting_is_503_and_logged_by_name(self, monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
         _put()
-        monkeypatch.delenv("APPLY_TIMEOUT_SECONDS")
+        monkeypatch.delenv("REBUILD_QUIET_SECONDS")
         assert code_of(_call(_REBUILD)) == "unavailable"
-        assert [entry["reason"] for entry in log.of("misconfigured")] == ["APPLY_TIMEOUT_SECONDS must be set"]
+        assert [entry["reason"] for entry in log.of("misconfigured")] == ["REBUILD_QUIET_SECONDS must be set"]
 
 
 @pytest.mark.parametrize("route", _ALL)

@@ -15,7 +15,7 @@ from tests.fakes import FakeClock, MemoryQueue
 from tests.unit.conftest import Log, World
 
 _AFTER_MS = 10_000
-_QUIET_MS = 50_000
+_QUIET_MS = 6_000
 _TIMEOUT_MS = 50_000
 
 

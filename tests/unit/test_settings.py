@@ -25,10 +25,9 @@ _COMPLETE = {
     "DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
     "RELAY_AFTER_SECONDS": "10",
     "REBUILD_QUIET_SECONDS": "50",
-    "APPLY_TIMEOUT_SECONDS": "6",
 }
 
-_DURATIONS = ["RELAY_AFTER_SECONDS", "REBUILD_QUIET_SECONDS", "APPLY_TIMEOUT_SECONDS"]
+_DURATIONS = ["RELAY_AFTER_SECONDS", "REBUILD_QUIET_SECONDS"]
 
 _READERS: dict[str, Callable[[Environment], object]] = {
     **dict.fromkeys(["REDIS_HOST", "REDIS_PORT", "REDIS_TLS", "GATE_REPLICA_ACKS"], RedisSettings.from_env),
@@ -68,7 +67,7 @@ def test_a_complete_environment_is_read() -> None:
     assert PaceSettings.from_env(_COMPLETE) == PaceSettings(rows_per_second=500, workers=2)
     assert settings.claim_queue_url(_COMPLETE) == "https://sqs.example/claims"
     assert settings.dead_letter_queue_url(_COMPLETE) == "https://sqs.example/dead"
-    assert [settings.whole_seconds(name, _COMPLETE) for name in _DURATIONS] == [10, 50, 6]
+    assert [settings.whole_seconds(name, _COMPLETE) for name in _DURATIONS] == [10, 50]
 
 
 def test_every_variable_has_been_tried() -> None:
@@ -144,4 +143,4 @@ def test_the_functions_read_the_environment_of_their_process(monkeypatch: pytest
     assert PaceSettings.from_env() == PaceSettings.from_env(_COMPLETE)
     assert settings.claim_queue_url() == settings.claim_queue_url(_COMPLETE)
     assert settings.dead_letter_queue_url() == settings.dead_letter_queue_url(_COMPLETE)
-    assert [settings.whole_seconds(name) for name in _DURATIONS] == [10, 50, 6]
+    assert [settings.whole_seconds(name) for name in _DURATIONS] == [10, 50]

@@ -358,7 +358,11 @@ class RedisGate:
             self._connection.disconnect()
             raise reply
         found = _RUN_ID.search(reply)
-        return found[1].decode() if found else ""
+        if not found:
+            # Without it a fence could not be told from the gate's own server.
+            self._connection.disconnect()
+            raise RedisError("the server does not tell its run id")
+        return found[1].decode()
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
         self._connection.send_packed_command(self._connection.pack_commands(commands))
