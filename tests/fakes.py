@@ -157,6 +157,12 @@ class MemoryGate:
         state.campaign = campaign
         return True
 
+    def lower(self, campaign: Campaign) -> bool:
+        """Implement `Gate.lower`."""
+        if self.state(campaign.campaign_id) is GateState.FENCED:
+            raise GateLostError(campaign.campaign_id)
+        return self.configure(campaign)
+
     def create(self, campaign: Campaign) -> bool:
         """Implement `Gate.create`."""
         self._answer()

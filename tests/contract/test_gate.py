@@ -231,6 +231,21 @@ def test_a_capacity_below_what_was_accepted_changes_nothing(world: GateWorld) ->
     assert view.campaign == replace(campaign, capacity=3)
 
 
+def test_a_fenced_gate_may_have_forgotten_claims_so_its_capacity_is_not_lowered(world: GateWorld) -> None:
+    campaign = a_campaign(capacity=5)
+    world.gate.remember([campaign.campaign_id])
+    world.gate.create(campaign)
+    assert world.gate.lower(replace(campaign, capacity=4))
+    world.gate.fence(campaign.campaign_id)
+
+    with pytest.raises(GateLostError):
+        world.gate.lower(replace(campaign, capacity=3))
+    view = world.gate.show(campaign.campaign_id)
+    assert view
+    assert view.campaign.capacity == 4
+    assert world.gate.configure(replace(campaign, capacity=6, paused=True))
+
+
 def test_a_raised_capacity_admits_again(world: GateWorld) -> None:
     campaign = a_campaign(capacity=1)
     world.gate.remember([campaign.campaign_id])

@@ -29,6 +29,7 @@ class Scripts:
         self.client = server.client
         self.keys = GateKeys("demo")
         self.now = NOW
+        self.acks = 0
 
     def run(self, name: str, keys: str, *arguments: str | int) -> Any:
         """Run a script; `keys` names the keys it takes. The clock stands just before the next millisecond."""
@@ -43,16 +44,19 @@ class Scripts:
         )
 
     def apply(self, user: str = "ann", run_id: str = "server") -> Any:
-        return self.run("apply", "campaign accepted claims unsent issued free", user, "CODE", run_id)
+        return self.run("apply", "campaign accepted claims unsent issued free", user, "CODE", self.acks, run_id)
 
     def find(self, run_id: str = "server") -> Any:
-        return self.run("find", "campaign claims unsent issued", "ann", run_id)
+        return self.run("find", "campaign claims unsent issued", "ann", self.acks, run_id)
 
     def mark_issued(self, *pairs: str) -> Any:
         return self.run("mark_issued", "campaign accepted claims issued", *pairs)
 
+    def fence(self, run_id: str = "server") -> Any:
+        return self.run("fence", "campaign accepted fenced_at fenced_on", run_id)
+
     def reopen(self, highest: int, *free: int, restored_on: str = "server", since: int = NOW) -> Any:
-        keys = "campaign accepted fenced_at free"
+        keys = "campaign accepted fenced_at fenced_on free"
         settings = ("demo", 9, 1, 2, "paused")
         return self.run("reopen", keys, *settings, highest, restored_on, since, *free, "server")
 
@@ -98,15 +102,41 @@ def test_who_has_no_claim_is_told_so_unless_there_is_no_gate(scripts: Scripts) -
 def test_only_a_replay_that_is_unsent_is_written_again(scripts: Scripts) -> None:
     scripts.create()
     scripts.apply()
-    before = scripts.client.info("stats")["total_commands_processed"], _changes(scripts)
+    scripts.acks = 1
+    before = _changes(scripts)
 
-    scripts.apply()
-    assert _changes(scripts) == before[1] + 1
+    assert scripts.apply() == scripts.find()
+    assert _changes(scripts) == before + 2
     scripts.client.zrem(scripts.keys.unsent, "ann")
-    scripts.apply()
+    assert scripts.apply() == scripts.find()
 
     # The ZREM itself is one.
-    assert _changes(scripts) == before[1] + 2
+    assert _changes(scripts) == before + 3
+
+
+def test_nothing_is_written_again_when_no_replica_is_asked(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.apply()
+    before = _changes(scripts)
+
+    scripts.apply()
+    scripts.find()
+    scripts.run("unsent", "unsent claims", 0, 10, 0)
+
+    assert _changes(scripts) == before
+
+
+def test_unsent_claims_are_written_again_for_the_replicas(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.apply("ann")
+    scripts.apply("bob")
+    before = _changes(scripts)
+
+    assert scripts.run("unsent", "unsent claims", 0, 1, 1) == [b"ann", CLAIM.encode()]
+
+    assert _changes(scripts) == before + 1
+    claims = {b"ann": CLAIM.encode(), b"bob": f"2:CODE:{NOW}".encode()}
+    assert scripts.client.hgetall(scripts.keys.claims) == claims
 
 
 @pytest.mark.parametrize(
@@ -152,15 +182,19 @@ def test_free_sequences_go_first_even_when_the_counter_has_reached_the_capacity(
 def test_configure_tells_what_it_did(scripts: Scripts) -> None:
     names = "campaign accepted"
     values = ("x", 2, 3, 4, "paused")
-    assert scripts.run("configure", names, *values, "refuse", "server") == [b"missing"]
+    assert scripts.run("configure", names, *values, "change", "server") == [b"missing"]
     assert scripts.client.keys("*") == []
     assert scripts.run("configure", names, *values, "create", "server") == [b"done"]
     scripts.client.set(scripts.keys.accepted, 2)
-    assert scripts.run("configure", names, *values, "refuse", "other") == [b"done"]
+    assert scripts.run("configure", names, *values, "change", "other") == [b"done"]
     fields = {"name": "x", "capacity": "2", "opens_at": "3", "closes_at": "4", "state": "paused", "run_id": "server"}
     assert _hash(scripts) == fields
-    assert scripts.run("configure", names, "y", 1, 3, 4, "active", "refuse", "server") == [b"below_accepted"]
+    for change in ("change", "lower", "create"):
+        assert scripts.run("configure", names, "y", 1, 3, 4, "active", change, "server") == [b"below_accepted"]
+    assert scripts.run("configure", names, "y", 2, 3, 4, "active", "lower", "other") == [b"fenced"]
     assert _hash(scripts) == fields
+    assert scripts.run("configure", names, "y", 2, 3, 4, "active", "lower", "server") == [b"done"]
+    assert _hash(scripts) == fields | {"name": "y", "state": "active"}
 
 
 @pytest.mark.parametrize("gone", ["campaign", "accepted"])
@@ -169,7 +203,7 @@ def test_half_a_gate_is_no_gate(scripts: Scripts, gone: str) -> None:
     scripts.client.delete(getattr(scripts.keys, gone))
     before = scripts.everything()
 
-    assert scripts.run("configure", "campaign accepted", "x", 9, 1, 2, "active", "refuse", "server") == [b"missing"]
+    assert scripts.run("configure", "campaign accepted", "x", 9, 1, 2, "active", "change", "server") == [b"missing"]
     assert scripts.mark_issued("ann", CLAIM) == b"missing"
     assert scripts.run("state", "campaign accepted", "server") == b"lost"
     assert scripts.run("show", "campaign accepted unsent free") == [b"missing" if gone == "campaign" else b"lost"]
@@ -188,17 +222,27 @@ def test_a_fence_keeps_its_first_instant(scripts: Scripts) -> None:
     scripts.create()
     scripts.apply()
 
-    assert scripts.run("fence", "campaign accepted fenced_at") == [0, 1, b"%d" % NOW]
+    assert scripts.fence() == [0, 1, b"%d" % NOW]
     scripts.now += 61_007
-    assert scripts.run("fence", "campaign accepted fenced_at") == [61_007, 1, b"%d" % NOW]
+    assert scripts.fence() == [61_007, 1, b"%d" % NOW]
 
     assert scripts.client.get(scripts.keys.fenced_at) == str(NOW).encode()
     assert _hash(scripts)["run_id"] == ""
 
 
+def test_a_fence_that_came_with_a_promoted_replica_begins_anew(scripts: Scripts) -> None:
+    scripts.create()
+    scripts.fence()
+    scripts.now += 61_007
+
+    assert scripts.fence(run_id="promoted") == [0, 0, b"%d" % scripts.now]
+    scripts.now += 5
+    assert scripts.fence(run_id="promoted") == [5, 0, b"%d" % (scripts.now - 5)]
+
+
 def test_a_fence_round_nothing_makes_no_campaign(scripts: Scripts) -> None:
-    assert scripts.run("fence", "campaign accepted fenced_at") == [0, 0, b"%d" % NOW]
-    assert scripts.client.keys("*") == [scripts.keys.fenced_at.encode()]
+    assert scripts.fence() == [0, 0, b"%d" % NOW]
+    assert set(scripts.client.keys("*")) == {scripts.keys.fenced_at.encode(), scripts.keys.fenced_on.encode()}
 
 
 def test_what_is_issued_is_noted_and_what_was_forgotten_closes_the_gate(scripts: Scripts) -> None:
@@ -245,7 +289,7 @@ def test_restoring_takes_the_ledgers_word_for_what_is_issued_only(scripts: Scrip
 def test_reopening_never_sets_the_counter_back(
     scripts: Scripts, counter: int | None, highest: int, goes_on_at: bytes
 ) -> None:
-    scripts.run("fence", "campaign accepted fenced_at")
+    scripts.fence()
     if counter:
         scripts.client.set(scripts.keys.accepted, counter)
     scripts.client.rpush(scripts.keys.free, 7)
@@ -259,7 +303,7 @@ def test_reopening_never_sets_the_counter_back(
 
     assert scripts.client.lrange(scripts.keys.free, 0, -1) == [b"2", b"4", b"5", b"6"]
     assert scripts.client.get(scripts.keys.accepted) == goes_on_at
-    assert scripts.client.exists(scripts.keys.fenced_at) == 0
+    assert scripts.client.exists(scripts.keys.fenced_at, scripts.keys.fenced_on) == 0
     fields = {"name": "demo", "capacity": "9", "opens_at": "1", "closes_at": "2", "state": "paused"}
     assert _hash(scripts) == fields | {"run_id": "server"}
 
@@ -286,10 +330,10 @@ def test_unsent_claims_are_old_enough_to_the_millisecond(scripts: Scripts) -> No
         scripts.apply(user)
     scripts.now = NOW
 
-    found = scripts.run("unsent", "unsent claims", 60_000, 10)
+    found = scripts.run("unsent", "unsent claims", 60_000, 10, 0)
 
     assert found == [b"bob", f"3:CODE:{NOW - 60_001}".encode(), b"ann", f"2:CODE:{NOW - 60_000}".encode()]
-    assert scripts.run("unsent", "unsent claims", 60_000, 1) == found[:2]
+    assert scripts.run("unsent", "unsent claims", 60_000, 1, 0) == found[:2]
 
 
 def _changes(scripts: Scripts) -> int:

@@ -165,6 +165,33 @@ def test_asking_again_elsewhere_does_not_get_round_the_replicas(redis_server: Re
         redis_server.gate(replica_acks=1).apply(campaign_id, "ann", new_coupon_code())
 
 
+def test_what_no_replica_has_is_not_sent_by_the_relay_either(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 2)
+    gate.apply(campaign_id, "ann", new_coupon_code())
+    careful = redis_server.gate(replica_acks=1)
+
+    with pytest.raises(GateUnavailableError):
+        careful.unsent(campaign_id, 0, 10)
+    with pytest.raises(GateUnavailableError):
+        careful.find(campaign_id, "ann")
+
+
+def test_what_needs_no_replica_is_answered_without_one(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 1)
+    answer = gate.apply(campaign_id, "ann", new_coupon_code())
+    assert isinstance(answer, Admission)
+    gate.confirm_sent([answer.claim])
+    careful = redis_server.gate(replica_acks=1)
+
+    # Nothing to send; a claim that was sent, and so was confirmed before; refusals.
+    assert careful.unsent(campaign_id, 0, 10) == []
+    assert careful.find(campaign_id, "ann") == careful.apply(campaign_id, "ann", new_coupon_code())
+    assert careful.find(campaign_id, "bob") is None
+    assert careful.apply(campaign_id, "bob", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
+
+
 def test_a_server_that_is_out_of_memory_admits_nobody_and_half_of_nothing(redis_server: RedisTestServer) -> None:
     gate = redis_server.gate()
     campaign_id = _open(gate, 2)

@@ -64,7 +64,7 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
         start.wait(timeout=30)
         answers: list[list[bytes]] = []
         for some in batched(users, 500, strict=False):
-            commands = [[*fixed, user, f"CODE-{user}", run_id] for user in some]
+            commands = [[*fixed, user, f"CODE-{user}", 0, run_id] for user in some]
             connection.send_packed_command(connection.pack_commands(commands))
             answers += [connection.read_response() for _ in some]
         connection.disconnect()

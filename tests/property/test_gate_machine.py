@@ -160,12 +160,16 @@ class GateMachine(RuleBasedStateMachine):
             self.campaign, name=window.value, capacity=capacity, paused=paused, opens_at=opens_at, closes_at=closes_at
         )
         # A lost gate is never made anew: `create` is for a campaign that the ledger has only just got.
-        change = self.gates[0].create if creates and self.model.state is not GateState.LOST else self.gates[0].configure
+        is_lower = capacity < self.model.capacity
+        change = self.gates[0].lower if is_lower else self.gates[0].configure
+        if creates and self.model.state is GateState.WHOLE:
+            change = self.gates[0].create
         try:
             is_done = change(changed)
         except GateLostError:
-            assert self.model.state is GateState.LOST
+            assert self.model.state is GateState.LOST or (is_lower and self.model.state is GateState.FENCED)
             return
+        assert not (is_lower and self.model.state is GateState.FENCED)
         assert is_done == (capacity >= self.model.highest)
         if is_done:
             self.campaign = changed

@@ -128,6 +128,15 @@ def test_a_cut_that_fails_half_way_leaves_the_gate_the_lower_one(world: World, m
     assert world.gate.states["demo"].campaign.capacity == 5
 
 
+def test_the_capacity_of_a_fenced_campaign_is_raised_but_not_lowered(world: World) -> None:
+    """A fenced gate cannot tell how many it accepted: lowering it might leave somebody without a seat."""
+    _put(capacity=9)
+    world.gate.fence("demo")
+    assert code_of(_put(capacity=5)) == "unavailable"
+    assert world.ledger.records["demo"].campaign.capacity == 9
+    assert _put(capacity=12)["statusCode"] == 200
+
+
 @pytest.mark.parametrize(("port", "method", "capacity"), [("gate", "configure", 9), ("ledger", "update", 3)])
 def test_the_same_request_again_completes_a_change(world: World, port: str, method: str, capacity: int) -> None:
     _put(capacity=5)

@@ -198,7 +198,7 @@ class Campaigns:
             self.ledger.update(changed)
             is_done = self.gate.configure(changed)
         else:
-            is_done = self.gate.configure(changed)
+            is_done = self.gate.lower(changed)
             if is_done:
                 self.ledger.update(changed)
         return Saved(self._view(campaign.campaign_id), is_new=False) if is_done else CapacityBelowAccepted()

@@ -45,7 +45,7 @@ class Gate(Protocol):
         """Return the ids of all campaigns that have, or had, a gate; None when that itself was lost."""
 
     def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
-        """Return unsent claims at least that old by the gate's clock, the oldest first."""
+        """Return unsent claims at least that old by the gate's clock, the oldest first; as safe to send as new ones."""
 
     def mark_issued(self, claims: Iterable[Claim]) -> None:
         """Note claims as the ledger has them; its word wins.
@@ -61,6 +61,13 @@ class Gate(Protocol):
 
         Raises:
             GateLostError: there is no gate to change.
+        """
+
+    def lower(self, campaign: Campaign) -> bool:
+        """Change a gate to a lower capacity, as `configure` does.
+
+        Raises:
+            GateLostError: there is no gate to change, or it is fenced and may have forgotten how many it accepted.
         """
 
     def create(self, campaign: Campaign) -> bool:

@@ -100,6 +100,11 @@ class GateKeys:
         """String: since when the gate is closed for its rebuild."""
         return self._key("fenced_at")
 
+    @property
+    def fenced_on(self) -> str:
+        """String: run id of the server where it was closed."""
+        return self._key("fenced_on")
+
 
 class RedisGate:
     """Implements `ports.Gate` on one connection: a Lambda environment serves one request at a time, so it needs no
@@ -118,19 +123,19 @@ class RedisGate:
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`: one round trip, WAIT included."""
         keys = GateKeys(campaign_id)
-        reply = self._run(
+        reply, is_confirmed = self._run_and_wait(
             "apply",
             [keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued, keys.free],
-            [user_id, coupon_code],
-            confirmed_by=self._replica_acks,
+            [user_id, coupon_code, self._replica_acks],
             with_run_id=True,
         )
         outcome = reply[0].decode()
         if outcome == "accepted":
+            _refuse_unless(is_confirmed=is_confirmed)
             claim = _to_claim(campaign_id, user_id, reply[1])
             return Admission(claim, is_new=True, is_unsent=True, is_issued=False)
         if outcome == "replayed":
-            return _to_admission(campaign_id, user_id, reply)
+            return _to_admission(campaign_id, user_id, reply, is_confirmed=is_confirmed)
         if outcome == "not_open":
             return Refused(Refusal.NOT_OPEN, opens_at=int(reply[1]), now=int(reply[2]))
         if outcome == "missing":
@@ -143,9 +148,14 @@ class RedisGate:
     def find(self, campaign_id: str, user_id: str) -> Admission | None:
         """Implement `Gate.find`."""
         keys = GateKeys(campaign_id)
-        reply = self._run("find", [keys.campaign, keys.claims, keys.unsent, keys.issued], [user_id], with_run_id=True)
+        reply, is_confirmed = self._run_and_wait(
+            "find",
+            [keys.campaign, keys.claims, keys.unsent, keys.issued],
+            [user_id, self._replica_acks],
+            with_run_id=True,
+        )
         if reply[0] == b"replayed":
-            return _to_admission(campaign_id, user_id, reply)
+            return _to_admission(campaign_id, user_id, reply, is_confirmed=is_confirmed)
         if reply[0] == b"missing":
             self._refuse_if_lost(campaign_id)
         if reply[0] == b"fenced":
@@ -188,7 +198,11 @@ class RedisGate:
     def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
         """Implement `Gate.unsent`."""
         keys = GateKeys(campaign_id)
-        reply = self._run("unsent", [keys.unsent, keys.claims], [older_than_ms, limit])
+        reply, is_confirmed = self._run_and_wait(
+            "unsent", [keys.unsent, keys.claims], [older_than_ms, limit, self._replica_acks]
+        )
+        if reply:
+            _refuse_unless(is_confirmed=is_confirmed)
         return [_to_claim(campaign_id, user.decode(), claim) for user, claim in batched(reply, 2, strict=True)]
 
     def mark_issued(self, claims: Iterable[Claim]) -> None:
@@ -204,11 +218,15 @@ class RedisGate:
 
     def configure(self, campaign: Campaign) -> bool:
         """Implement `Gate.configure`."""
-        return self._configure(campaign, if_missing="refuse")
+        return self._configure(campaign, "change")
+
+    def lower(self, campaign: Campaign) -> bool:
+        """Implement `Gate.lower`."""
+        return self._configure(campaign, "lower")
 
     def create(self, campaign: Campaign) -> bool:
         """Implement `Gate.create`."""
-        return self._configure(campaign, if_missing="create")
+        return self._configure(campaign, "create")
 
     def state(self, campaign_id: str) -> GateState:
         """Implement `Gate.state`."""
@@ -218,7 +236,8 @@ class RedisGate:
     def fence(self, campaign_id: str) -> Fence:
         """Implement `Gate.fence`."""
         keys = GateKeys(campaign_id)
-        age_ms, highest, since = self._run("fence", [keys.campaign, keys.accepted, keys.fenced_at], [])
+        names = [keys.campaign, keys.accepted, keys.fenced_at, keys.fenced_on]
+        age_ms, highest, since = self._run("fence", names, [], with_run_id=True)
         return Fence(campaign_id, self._run_id, int(since), age_ms, highest)
 
     def restore_issued(self, claims: Sequence[Claim]) -> None:
@@ -251,7 +270,7 @@ class RedisGate:
         ends = [end for first_and_last in free for end in first_and_last]
         reply = self._run(
             "reopen",
-            [keys.campaign, keys.accepted, keys.fenced_at, keys.free],
+            [keys.campaign, keys.accepted, keys.fenced_at, keys.fenced_on, keys.free],
             [*settings, highest, fence.run_id, fence.since, *ends],
             with_run_id=True,
         )
@@ -265,16 +284,16 @@ class RedisGate:
             for some in batched(of_campaign, _AT_MOST, strict=False):
                 self._run("restore", [keys.claims, keys.issued, keys.unsent], [kind, *_to_texts(some)])
 
-    def _configure(self, campaign: Campaign, if_missing: str) -> bool:
+    def _configure(self, campaign: Campaign, change: str) -> bool:
         keys = GateKeys(campaign.campaign_id)
         state = "paused" if campaign.paused else "active"
         reply = self._run(
             "configure",
             [keys.campaign, keys.accepted],
-            [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, if_missing],
+            [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, change],
             with_run_id=True,
         )
-        if reply[0] == b"missing":
+        if reply[0] in {b"missing", b"fenced"}:
             raise GateLostError(campaign.campaign_id)
         return bool(reply[0] == b"done")
 
@@ -295,35 +314,43 @@ class RedisGate:
         if is_remembered or not has_sentinel:
             raise GateLostError(campaign_id)
 
-    def _run(
+    def _run(self, name: str, keys: Sequence[str], arguments: Command, *, with_run_id: bool = False) -> Any:
+        return self._run_all(name, keys, arguments, with_run_id=with_run_id)[0]
+
+    def _run_and_wait(
+        self, name: str, keys: Sequence[str], arguments: Command, *, with_run_id: bool = False
+    ) -> tuple[Any, bool]:
+        """Run a script; tells also whether enough replicas have confirmed what it wrote."""
+        if not self._replica_acks:
+            return self._run(name, keys, arguments, with_run_id=with_run_id), True
+        wait: Command = ["WAIT", self._replica_acks, WAIT_MS]
+        reply, confirmed = self._run_all(name, keys, arguments, with_run_id=with_run_id, then=[wait])
+        return reply, confirmed >= self._replica_acks
+
+    def _run_all(
         self,
         name: str,
         keys: Sequence[str],
         arguments: Command,
         *,
-        confirmed_by: int = 0,
         with_run_id: bool = False,
-    ) -> Any:
-        """Run a script.
+        then: Sequence[Command] = (),
+    ) -> list[Any]:
+        """Run a script, and commands after it in the same round trip; returns all replies.
 
         Args:
-            confirmed_by: replicas that must confirm what this connection wrote.
             with_run_id: the script's last argument is the run id of the server it really runs on.
         """
         code = script(name)
-        wait: list[Command] = [["WAIT", confirmed_by, WAIT_MS]] if confirmed_by else []
 
         def tail(run_id: str) -> list[str | int]:
             return [len(keys), *keys, *arguments, *([run_id] if with_run_id else [])]
 
-        replies = self._exchange(lambda run_id: [["EVALSHA", code.sha, *tail(run_id)], *wait])
+        replies = self._exchange(lambda run_id: [["EVALSHA", code.sha, *tail(run_id)], *then])
         if isinstance(replies[0], NoScriptError):
             # The script cache is empty after a restart, a failover or SCRIPT FLUSH; EVAL fills it again.
-            replies = self._exchange(lambda run_id: [["EVAL", code.source, *tail(run_id)], *wait])
-        reply = _raise_if_error(replies[0])
-        if wait and _raise_if_error(replies[1]) < confirmed_by:
-            raise GateUnavailableError("too few replicas confirmed the write")
-        return reply
+            replies = self._exchange(lambda run_id: [["EVAL", code.source, *tail(run_id)], *then])
+        return [_raise_if_error(reply) for reply in replies]
 
     def _call(self, command: Command) -> Any:
         return _raise_if_error(self._exchange(lambda _: [command])[0])
@@ -381,6 +408,11 @@ class RedisGate:
             raise
 
 
+def _refuse_unless(*, is_confirmed: bool) -> None:
+    if not is_confirmed:
+        raise GateUnavailableError("too few replicas confirmed the write")
+
+
 def _raise_if_error(reply: Any) -> Any:
     if isinstance(reply, RedisError):
         raise GateUnavailableError("the gate refused the call") from reply
@@ -407,6 +439,10 @@ def _to_claim(campaign_id: str, user_id: str, text: bytes) -> Claim:
     return Claim(campaign_id, user_id, int(sequence), code, int(accepted_at))
 
 
-def _to_admission(campaign_id: str, user_id: str, reply: Sequence[Any]) -> Admission:
+def _to_admission(campaign_id: str, user_id: str, reply: Sequence[Any], *, is_confirmed: bool) -> Admission:
     claim = _to_claim(campaign_id, user_id, reply[1])
-    return Admission(claim, is_new=False, is_unsent=bool(reply[2]), is_issued=bool(reply[3]))
+    is_unsent = bool(reply[2])
+    if is_unsent:
+        # What is sent must outlive a failover; what was sent has been confirmed before.
+        _refuse_unless(is_confirmed=is_confirmed)
+    return Admission(claim, is_new=False, is_unsent=is_unsent, is_issued=bool(reply[3]))

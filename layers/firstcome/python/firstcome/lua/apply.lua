@@ -8,7 +8,8 @@
 -- KEYS[6] free       list: sequences to be given before the counter goes on; there are none unless a gate was rebuilt
 -- ARGV[1] user
 -- ARGV[2] coupon code to give, if this call admits the user
--- ARGV[3] run_id of the server that this connection leads to
+-- ARGV[3] replicas that must confirm a claim before it is sent
+-- ARGV[4] run_id of the server that this connection leads to
 --
 -- Returns {"accepted", claim}                       a claim was made, and noted as unsent in the same step
 --         {"replayed", claim, unsent 0|1, issued 0|1}   the user had one
@@ -19,12 +20,12 @@
 --         {"not_open", opens_at, now}
 local campaign_key, accepted_key, claims_key = KEYS[1], KEYS[2], KEYS[3]
 local unsent_key, issued_key, free_key = KEYS[4], KEYS[5], KEYS[6]
-local user, code, run_id = ARGV[1], ARGV[2], ARGV[3]
+local user, code, confirmations, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local claim = redis.call('HGET', claims_key, user)
 if claim then
   local unsent = redis.call('ZSCORE', unsent_key, user) and 1 or 0
-  if unsent == 1 then
+  if unsent == 1 and tonumber(confirmations) > 0 then
     -- Written once more, because WAIT covers only what its own connection wrote.
     redis.call('HSET', claims_key, user, claim)
   end

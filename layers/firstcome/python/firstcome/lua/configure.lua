@@ -7,19 +7,24 @@
 -- ARGV[3] opens_at   ms since the epoch
 -- ARGV[4] closes_at  ms since the epoch
 -- ARGV[5] state      active | paused
--- ARGV[6] if_missing create | refuse: what to do when there is no gate
+-- ARGV[6] change     create (if there is no gate yet) | change | lower (the capacity: refused while the gate is fenced,
+--                    because it may have forgotten how many were accepted)
 -- ARGV[7] run_id     of the server that this connection leads to: a new gate is made on it
 --
 -- Returns {"done"}
 --         {"below_accepted"}   more was accepted than the capacity given; nothing was written
---         {"missing"}          no gate, and it was to be refused; nothing was written
+--         {"missing"}          no gate, and it was not to be made; nothing was written
+--         {"fenced"}           nothing was written
 local campaign_key, accepted_key = KEYS[1], KEYS[2]
-local name, capacity, opens_at, closes_at, state, if_missing, run_id = unpack(ARGV)
+local name, capacity, opens_at, closes_at, state, change, run_id = unpack(ARGV)
 
 local accepted = redis.call('GET', accepted_key)
 local is_whole = accepted and redis.call('EXISTS', campaign_key) == 1
-if not is_whole and if_missing ~= 'create' then
+if not is_whole and change ~= 'create' then
   return {'missing'}
+end
+if change == 'lower' and redis.call('HGET', campaign_key, 'run_id') ~= run_id then
+  return {'fenced'}
 end
 if accepted and tonumber(accepted) > tonumber(capacity) then
   return {'below_accepted'}

@@ -4,7 +4,8 @@
 -- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at, state, run_id
 -- KEYS[2] accepted   counter: never set back
 -- KEYS[3] fenced_at  string: since when the gate is closed, ms since the epoch
--- KEYS[4] free       list: sequences to be given before the counter goes on
+-- KEYS[4] fenced_on  string: run_id of the server where it was closed
+-- KEYS[5] free       list: sequences to be given before the counter goes on
 -- ARGV[1] name
 -- ARGV[2] capacity
 -- ARGV[3] opens_at   ms since the epoch
@@ -17,7 +18,7 @@
 -- ARGV[#] run_id of the server that this connection leads to
 --
 -- Returns "opened" | "other_server" | "other_fence" (it was reopened meanwhile); nothing was written in the last two
-local campaign_key, accepted_key, fenced_at_key, free_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local campaign_key, accepted_key, fenced_at_key, fenced_on_key, free_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local name, capacity, opens_at, closes_at, state, highest, restored_on, since = unpack(ARGV, 1, 8)
 local run_id = ARGV[#ARGV]
 
@@ -37,5 +38,5 @@ local accepted = math.max(tonumber(redis.call('GET', accepted_key) or '0'), tonu
 redis.call('SET', accepted_key, string.format('%.0f', accepted))
 redis.call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
   'state', state, 'run_id', run_id)
-redis.call('DEL', fenced_at_key)
+redis.call('DEL', fenced_at_key, fenced_on_key)
 return 'opened'
