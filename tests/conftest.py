@@ -16,12 +16,10 @@ import pytest
 import redis
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
-from redis.backoff import NoBackoff
-from redis.connection import Connection as RedisConnection
-from redis.retry import Retry
 
 from firstcome.adapters.mysql_ledger import SESSION_SQL, MysqlLedger
 from firstcome.adapters.redis_gate import RedisGate
+from firstcome.adapters.resp import RespConnection
 from local.addresses import MysqlAddress
 from local.mariadb_server import install_database, start_mariadb
 from local.ports import with_free_port
@@ -37,17 +35,9 @@ class RedisTestServer:
     port: int
     client: "redis.Redis"
 
-    def connection(self, timeout: float = 5) -> RedisConnection:
+    def connection(self, timeout: float = 5) -> RespConnection:
         """Open one more connection, as the functions do; patient, because test machines are busy."""
-        return RedisConnection(
-            host="127.0.0.1",
-            port=self.port,
-            socket_connect_timeout=timeout,
-            socket_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,
-        )
+        return RespConnection("127.0.0.1", self.port, timeout)
 
     def gate(self, replica_acks: int = 0) -> RedisGate:
         """Make a gate on a connection of its own."""

@@ -270,7 +270,10 @@ class MemoryGate:
 
 @dataclass
 class MemoryQueue:
-    """Implements `ports.ClaimQueue`; `refuses` names users whose claims a batch fails for, `is_down` fails all."""
+    """Implements `ports.ClaimQueue` and `ports.ClaimSender`.
+
+    `refuses` names users whose claims a batch fails for, `is_down` fails all.
+    """
 
     sent: list[Claim] = field(default_factory=list)
     is_down: bool = False
@@ -278,7 +281,7 @@ class MemoryQueue:
     delivered: int = 0
 
     def send(self, claim: Claim) -> None:
-        """Implement `ClaimQueue.send`."""
+        """Implement `ClaimSender.send`."""
         if self.is_down:
             raise QueueUnavailableError("down")
         self.sent.append(claim)

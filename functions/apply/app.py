@@ -15,12 +15,12 @@ def lambda_handler(event: Event, context: Any) -> Answer:  # noqa: ARG001 - Lamb
 
 
 def _apply(request: Request) -> Answer:
-    answer = apply(request.campaign_id, request.user_id, bootstrap.gate(), bootstrap.claim_queue())
+    answer = apply(request.campaign_id, request.user_id, bootstrap.gate(), bootstrap.claim_sender())
     return http_api.refused(answer) if isinstance(answer, Refused) else http_api.admitted(answer)
 
 
 def _my_coupon(request: Request) -> Answer:
-    answer = my_coupon(request.campaign_id, request.user_id, bootstrap.gate(), bootstrap.claim_queue())
+    answer = my_coupon(request.campaign_id, request.user_id, bootstrap.gate(), bootstrap.claim_sender())
     if isinstance(answer, NoCoupon):
         return http_api.problem(HTTPStatus.NOT_FOUND, "no_coupon", "you have no coupon of this campaign")
     return http_api.refused(answer) if isinstance(answer, Refused) else http_api.admitted(answer)

@@ -80,7 +80,7 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 def test_a_claim_arrives_as_it_was_sent(world: MemoryWorld | SqsWorld) -> None:
     claim = a_claim("demo", 1, "änn 💥 \\\"'")
 
-    world.queue.send(claim)
+    assert world.queue.send_all([claim]) == [claim]
 
     assert world.queued() == [claim]
 

@@ -15,12 +15,10 @@ from typing import Any, Protocol
 
 import boto3
 import pymysql
-import redis
-import redis.connection
 from botocore.exceptions import BotoCoreError, ClientError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from firstcome.adapters import resp
+from firstcome.errors import FirstcomeError
 from firstcome.model import new_coupon_code
 from firstcome.times import to_rfc3339
 from tests.fakes import NOW
@@ -34,7 +32,7 @@ MAKE_TABLE = (
 COUNTER = "naive:accepted"
 ANSWERED_AT = to_rfc3339(NOW)
 
-_ERRORS = (pymysql.MySQLError, redis.RedisError, BotoCoreError, ClientError)
+_ERRORS = (pymysql.MySQLError, FirstcomeError, BotoCoreError, ClientError)
 
 
 class Rival(Protocol):
@@ -175,15 +173,11 @@ def _rows(statement: str, *values: object) -> Sequence[Sequence[Any]]:
 
 
 def _incr() -> int:
-    connection = redis.connection.Connection(
-        host=os.environ["REDIS_HOST"],
-        port=int(os.environ["REDIS_PORT"]),
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-        driver_info=None,
-    )
+    connection = resp.RespConnection(os.environ["REDIS_HOST"], int(os.environ["REDIS_PORT"]), timeout_seconds=5)
     try:
-        connection.send_packed_command(connection.pack_commands([["INCR", COUNTER]]))
-        return int(connection.read_response())
+        (reply,) = connection.exchange([["INCR", COUNTER]])
+        if isinstance(reply, resp.ReplyError):
+            raise reply
+        return int(reply)
     finally:
         connection.disconnect()

@@ -98,8 +98,7 @@ class TestAdapters:
         claims = [a_claim("demo", sequence) for sequence in range(1, 26)]
         adapter = SqsClaimQueue(cast("SQSClient", sqs), URL)
         assert adapter.send_all(claims) == claims
-        adapter.send(claims[0])
-        assert adapter.count() == queue.exact_count() == 26
+        assert adapter.count() == queue.exact_count() == 25
 
     def test_large_unreadable_messages_are_buried_in_batches_that_sqs_takes(
         self, sqs: StrictSqs, queue: StrictQueue

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
 
+from firstcome.adapters.sqs_sender import SqsSender
 from tests.faults.faults import ALL_KINDS, WITHOUT_LATE, CallErrors, Kind, Wire
 from tests.faults.strict_queue import StrictQueue
 from tests.faults.strict_sqs import StrictSqs
@@ -47,6 +48,41 @@ class WiredSqs:
 
     def _call(self, name: str, do: Callable[[], Any]) -> Any:
         return self.wire.call(f"sqs {name}", ALL_KINDS, ERRORS, do, do)
+
+
+HTTP_ERRORS = CallErrors(
+    request_lost=lambda: ConnectionResetError("injected: before it was applied"),
+    refused=lambda: ClientError({"Error": {"Code": "RequestThrottled", "Message": "injected"}}, "any"),
+    failed_after=lambda: ConnectionResetError("injected: after it was applied"),
+    reply_lost=lambda: TimeoutError("injected: no reply in time"),
+)
+
+
+class WiredSender(SqsSender):
+    """The sender of single claims on the wire of its subclass: each request with its reply is one call."""
+
+    wire: ClassVar[Wire]
+    client: ClassVar[Callable[[], StrictSqs]]
+
+    def _post_once(self, body: bytes) -> tuple[int, bytes]:
+        parameters = json.loads(body)
+        self._connection = None
+
+        def do() -> Any:
+            return type(self).client().send_message(**parameters)
+
+        try:
+            reply = self.wire.call("sqs SendMessage", ALL_KINDS, HTTP_ERRORS, do, do)
+        except ClientError as exc:
+            return 400, json.dumps({"__type": exc.response["Error"]["Code"]}).encode()
+        # Kept, as far as the sender's next request is concerned.
+        self._connection = cast(Any, "kept")
+        return 200, json.dumps(reply).encode()
+
+
+def wired_sender(wire: Wire, client: Callable[[], StrictSqs]) -> type[WiredSender]:
+    """Make the class of senders on this wire."""
+    return type("WiredSqsSender", (WiredSender,), {"wire": wire, "client": staticmethod(client)})
 
 
 @dataclass(frozen=True)

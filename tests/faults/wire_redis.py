@@ -1,108 +1,67 @@
-"""redis-py on the wire: each round trip of a connection, connecting included, is one call.
+"""The gate's connection on the wire: each round trip, connecting included, is one call.
 
-The driver's own class is extended where it reaches the socket, so what the adapter sees of a fault is what the driver
-would make of it.
+The connection's own class is extended where it reaches the socket, so what the adapter sees of a fault is what the
+connection makes of it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar
 
-import redis.connection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
-from firstcome.adapters.redis_gate import script
-from tests.faults.faults import ALL_KINDS, CallErrors, Killed, Kind, Wire
+from firstcome.adapters.gate_scripts import script
+from firstcome.adapters.resp import Command, ReplyError, RespConnection
+from tests.faults.faults import ALL_KINDS, CallErrors, Kind, Wire
 
 CONNECT_KINDS = (Kind.REQUEST_LOST, Kind.REPLY_LOST, Kind.KILLED_BEFORE, Kind.KILLED_AFTER)
 
 ERRORS = CallErrors(
-    request_lost=lambda: RedisConnectionError("injected: reset before it was applied"),
-    refused=lambda: ReadOnlyError("injected: You can't write against a read only replica."),
-    failed_after=lambda: RedisConnectionError("injected: reset after it was applied"),
-    reply_lost=lambda: RedisTimeoutError("injected: no reply in time"),
+    request_lost=lambda: ConnectionResetError("injected: before it was applied"),
+    refused=lambda: ReplyError("READONLY injected: You can't write against a read only replica."),
+    failed_after=lambda: ConnectionResetError("injected: after it was applied"),
+    reply_lost=lambda: TimeoutError("injected: no reply in time"),
 )
 
-# The class itself, before another is put in its place; `Any`, because its methods have no types.
-_Connection: Any = redis.connection.Connection
 
-
-class WiredRedis(_Connection):  # type: ignore[misc]
+class WiredRedis(RespConnection):
     """A connection on the wire of its subclass, see `wired_redis`."""
 
     wire: ClassVar[Wire]
-    port: int
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._replies: deque[Any] = deque()
+    def __init__(self, *options: Any, **named: Any) -> None:
+        super().__init__(*options, **named)
         self._names: list[str] = []
 
-    def pack_commands(self, commands: Sequence[Sequence[Any]]) -> Any:
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Remember what is sent."""
         self._names = [_command_name(command) for command in commands]
-        return super().pack_commands(commands)
+        return super().exchange(commands)
 
-    def send_packed_command(self, command: Any, **_: Any) -> None:
-        """Make the whole round trip; what goes wrong is met where the reply is read, as on a real socket."""
-        if not self.is_connected:
-            self._connect_on_wire()
-        self._replies.clear()
+    def _connect(self) -> None:
+        host, port = self._address
+        self._address = (host, self.wire.addresses.get(port, port))
+        self.wire.call("redis connect", CONNECT_KINDS, ERRORS, super()._connect)
+
+    def _round_trip(self, packed: bytes, replies: int) -> list[Any]:
+        def go() -> list[Any]:
+            return super(WiredRedis, self)._round_trip(packed, replies)
+
         name = f"redis {' + '.join(self._names)}"
         try:
-            self._replies += self.wire.call(
-                name, ALL_KINDS, ERRORS, lambda: self._round_trip(command), self._sent_alone(command)
-            )
-        except RedisError as exc:
-            self._replies += [exc] * len(self._names)
-        except Killed:
-            self.disconnect()
-            raise
+            answers: list[Any] = self.wire.call(name, ALL_KINDS, ERRORS, go, self._sent_alone(packed, replies))
+        except ReplyError as exc:
+            return [exc] * replies
+        return answers
 
-    def read_response(self, **_: Any) -> Any:
-        """Hand out the next reply."""
-        reply = self._replies.popleft()
-        if not isinstance(reply, RedisError):
-            return reply
-        if isinstance(reply, RedisConnectionError | RedisTimeoutError):
-            self.disconnect()
-        raise reply
-
-    def _connect_on_wire(self) -> None:
-        self.port = self.wire.addresses.get(self.port, self.port)
-        try:
-            self.wire.call("redis connect", CONNECT_KINDS, ERRORS, self.connect)
-        except (RedisError, Killed):
-            self.disconnect()
-            raise
-
-    def _round_trip(self, command: Any) -> list[Any]:
-        super().send_packed_command(command)
-        return [self._read_one() for _ in self._names]
-
-    def _read_one(self) -> Any:
-        try:
-            return super().read_response()
-        except RedisError as exc:
-            return exc
-
-    def _sent_alone(self, command: Any) -> Callable[[], None]:
+    def _sent_alone(self, packed: bytes, replies: int) -> Callable[[], None]:
         """Make what sends the same bytes by itself: they are applied once their sender is gone."""
-        host, port, count = self.host, self.port, len(self._names)
+        other = RespConnection(*self._address, timeout_seconds=10)
 
         def send() -> None:
-            other = _Connection(host=host, port=port, protocol=2, driver_info=None)
-            other.send_packed_command(command)
-            for _ in range(count):
-                with suppress(RedisError):
-                    other.read_response()
+            other._connect()
+            other._round_trip(packed, replies)
             other.disconnect()
 
         return send
@@ -113,7 +72,7 @@ def wired_redis(wire: Wire) -> type[WiredRedis]:
     return type("WiredRedisConnection", (WiredRedis,), {"wire": wire})
 
 
-def _command_name(command: Sequence[Any]) -> str:
+def _command_name(command: Command) -> str:
     name = str(command[0])
     return f"{name} {_script_name(str(command[1]))}" if name in {"EVALSHA", "EVAL"} else name
 

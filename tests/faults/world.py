@@ -17,9 +17,9 @@ from unittest.mock import patch
 import boto3
 import pymysql
 import redis
-import redis.connection
 
 from firstcome import bootstrap
+from firstcome.adapters import resp, sqs_sender
 from firstcome.observability import logger
 from functions.admin import app as admin_app
 from functions.apply import app as apply_app
@@ -36,7 +36,7 @@ from tests.faults.load import LoadMeter, MysqlConnection
 from tests.faults.strict_mapping import FunctionError, MappingRules, StrictMapping
 from tests.faults.strict_queue import QueueRules, StrictQueue
 from tests.faults.strict_sqs import StrictSqs
-from tests.faults.wire_aws import WiredSecrets, WiredSqs, delete_messages
+from tests.faults.wire_aws import WiredSecrets, WiredSqs, delete_messages, wired_sender
 from tests.faults.wire_mysql import wired_mysql
 from tests.faults.wire_redis import wired_redis
 
@@ -178,7 +178,10 @@ class World:
         mysql = wired_mysql(self.wire, self._opened, self.load.committed)
         with ExitStack() as stack:
             stack.enter_context(environment_variables({**self._variables(), **self.settings}))
-            stack.enter_context(patch.object(redis.connection, "Connection", wired_redis(self.wire)))
+            connection = wired_redis(self.wire)
+            stack.enter_context(patch.object(resp, "RespConnection", connection))
+            stack.enter_context(patch.object(bootstrap, "RespConnection", connection))
+            stack.enter_context(patch.object(sqs_sender, "SqsSender", wired_sender(self.wire, lambda: self.sqs)))
             stack.enter_context(patch.object(pymysql, "connect", mysql))
             stack.enter_context(patch.object(boto3, "client", lambda name, **_: clients[name]()))
             stack.enter_context(patch.object(bootstrap, "MonotonicClock", lambda: self.clock))
@@ -345,6 +348,9 @@ class World:
             "DRAIN_ROWS_PER_SECOND": str(ROWS_PER_SECOND),
             "DRAIN_CONCURRENCY": str(DRAIN_CONCURRENCY),
             "CLAIM_QUEUE_URL": CLAIMS_URL,
+            "AWS_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
             "DEAD_LETTER_QUEUE_URL": DEAD_LETTERS_URL,
             "RELAY_AFTER_SECONDS": "10",
             "REBUILD_QUIET_SECONDS": "50",

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from firstcome.adapters.redis_gate import GateKeys, script
+from firstcome.adapters.gate_scripts import script
+from firstcome.adapters.redis_gate import GateKeys
 from tests.conftest import RedisTestServer
 
 NOW = 1_795_000_000_999

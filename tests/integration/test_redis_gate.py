@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import redis
-from redis.backoff import NoBackoff
-from redis.connection import Connection
-from redis.retry import Retry
 
 from firstcome.adapters.redis_gate import GateKeys, RedisGate
+from firstcome.adapters.resp import RespConnection, RespTimeoutError
 from firstcome.errors import GateLostError, GateUnavailableError
 from firstcome.model import Admission, Refusal, Refused, new_coupon_code
 from tests.conftest import RedisTestServer
@@ -217,20 +214,12 @@ def silent_port() -> Iterator[int]:
 
 
 def test_a_silent_server_is_asked_once_and_given_up(silent_port: int) -> None:
-    connection = Connection(
-        host="127.0.0.1",
-        port=silent_port,
-        socket_connect_timeout=0.2,
-        socket_timeout=0.2,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-        driver_info=None,
-    )
+    connection = RespConnection("127.0.0.1", silent_port, timeout_seconds=0.2)
 
     with pytest.raises(GateUnavailableError) as caught:
         RedisGate(connection).apply("demo", "ann", new_coupon_code())
 
-    assert isinstance(caught.value.__cause__, redis.TimeoutError)
+    assert isinstance(caught.value.__cause__, RespTimeoutError)
     assert str(silent_port) not in str(caught.value)
 
 

@@ -91,15 +91,15 @@ def test_a_batch_of_which_all_fail_sends_nothing(client: "SQSClient") -> None:
 @pytest.mark.parametrize("code", ["RequestThrottled", "AccessDenied", "AWS.SimpleQueueService.NonExistentQueue"])
 def test_an_error_answer_is_unavailable(client: "SQSClient", code: str) -> None:
     with Stubber(client) as stub:
-        stub.add_client_error("send_message", service_error_code=code)
+        stub.add_client_error("send_message_batch", service_error_code=code)
 
         with pytest.raises(QueueUnavailableError):
-            SqsClaimQueue(client, URL).send(a_claim("demo", 1))
+            SqsClaimQueue(client, URL).send_all([a_claim("demo", 1)])
 
 
 def test_no_answer_is_unavailable_and_its_message_names_no_host(client: "SQSClient") -> None:
     with pytest.raises(QueueUnavailableError) as caught:
-        SqsClaimQueue(client, URL).send(a_claim("demo", 1))
+        SqsClaimQueue(client, URL).send_all([a_claim("demo", 1)])
 
     assert isinstance(caught.value.__cause__, EndpointConnectionError)
     assert "127.0.0.1" not in str(caught.value)

@@ -7,7 +7,8 @@ from itertools import batched
 
 import pytest
 
-from firstcome.adapters.redis_gate import GateKeys, script
+from firstcome.adapters.gate_scripts import script
+from firstcome.adapters.redis_gate import GateKeys
 from firstcome.model import Admission, Refusal, Refused, new_coupon_code
 from tests.conftest import RedisTestServer
 from tests.factories import a_campaign
@@ -60,13 +61,12 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
 
     def rush(users: Sequence[str]) -> list[list[bytes]]:
         connection = redis_server.connection(timeout=60)
-        connection.connect()
+        connection.exchange([["PING"]])
         start.wait(timeout=30)
         answers: list[list[bytes]] = []
         for some in batched(users, 500, strict=False):
             commands = [[*fixed, user, f"CODE-{user}", 0, run_id] for user in some]
-            connection.send_packed_command(connection.pack_commands(commands))
-            answers += [connection.read_response() for _ in some]
+            answers += connection.exchange(commands)
         connection.disconnect()
         return answers
 

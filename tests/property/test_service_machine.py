@@ -23,7 +23,7 @@ from firstcome.errors import FirstcomeError, GateUnavailableError, LedgerUnavail
 from firstcome.message import to_body
 from firstcome.model import Admission, Claim, GateState, Refused
 from firstcome.pace import Pace
-from firstcome.ports import ClaimQueue, Gate, Ledger
+from firstcome.ports import ClaimQueue, ClaimSender, Gate, Ledger
 from firstcome.rebuild import Rebuild
 from firstcome.relay import Relay
 from tests.conftest import MysqlTestServer, RedisTestServer
@@ -57,6 +57,7 @@ class ServiceMachine(RuleBasedStateMachine):
         }
         self.gate = cast(Gate, self.parts["gate"])
         self.queue = cast(ClaimQueue, self.parts["queue"])
+        self.sender = cast(ClaimSender, self.parts["queue"])
         self.ledger = cast(Ledger, self.parts["ledger"])
         self.clock, self.dead_letters = FakeClock(), MemoryDeadLetters()
         self.drain = Drain(self.ledger, self.gate, self.dead_letters, Pace(1000, 2, self.clock))
@@ -82,7 +83,7 @@ class ServiceMachine(RuleBasedStateMachine):
     def apply(self, *, user: str, fault: Fault | None, asks: bool) -> None:
         self._arm(fault)
         with suppress(FirstcomeError):
-            answer = (my_coupon if asks else apply)(self.id, user, self.gate, self.queue)
+            answer = (my_coupon if asks else apply)(self.id, user, self.gate, self.sender)
             if isinstance(answer, Admission):
                 claim = self.told.setdefault(user, answer.claim)
                 assert claim.coupon_code == answer.claim.coupon_code or not self.is_honest
@@ -172,7 +173,7 @@ class ServiceMachine(RuleBasedStateMachine):
         capacity = record.campaign.capacity
         self.operator.put(record.campaign)
         for number in range(capacity + 1):
-            last = apply(self.id, f"late-{number}", self.gate, self.queue)
+            last = apply(self.id, f"late-{number}", self.gate, self.sender)
         assert isinstance(last, Refused)
         self._settle()
         assert sorted(self.rows) == list(range(1, capacity + 1))

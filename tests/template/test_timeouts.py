@@ -3,7 +3,7 @@
 import re
 
 from firstcome import bootstrap
-from firstcome.adapters import mysql_ledger, redis_gate
+from firstcome.adapters import gate_scripts, mysql_ledger
 from firstcome.rebuild import CLAIMS_A_ROUND
 from firstcome.settings import SECONDS_A_ROW_MAX
 from functions.admin import app as admin
@@ -67,7 +67,7 @@ def test_no_gate_is_rebuilt_while_a_claim_may_still_be_sent_or_hidden_in_the_que
 
 
 def test_a_replica_is_waited_for_within_the_time_of_a_reply() -> None:
-    assert redis_gate.WAIT_MS / 1000 < _REPLY
+    assert gate_scripts.WAIT_MS / 1000 < _REPLY
 
 
 def test_mysql_gives_up_a_lock_before_its_client_gives_up_mysql() -> None:

@@ -75,6 +75,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(bootstrap, "gate", lambda: made.gate)
     monkeypatch.setattr(bootstrap, "ledger", lambda: made.ledger)
     monkeypatch.setattr(bootstrap, "claim_queue", lambda: made.queue)
+    monkeypatch.setattr(bootstrap, "claim_sender", lambda: made.queue)
     monkeypatch.setattr(bootstrap, "dead_letters", lambda: made.dead_letters)
     drain = Drain(made.ledger, made.gate, made.dead_letters, Pace(20, 2, made.clock))
     monkeypatch.setattr(bootstrap, "drain", lambda: drain)

@@ -16,7 +16,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from firstcome import bootstrap
 from firstcome.errors import GateUnavailableError, LedgerUnavailableError, SettingsError
-from tests.factories import a_claim
 
 _SETTINGS = {
     "REDIS_HOST": "127.0.0.1",
@@ -39,6 +38,7 @@ _SETTINGS = {
 
 _BUILT = [
     bootstrap.gate,
+    bootstrap.claim_sender,
     bootstrap.claim_queue,
     bootstrap.dead_letters,
     bootstrap.ledger,
@@ -172,11 +172,8 @@ class TestQueues:
                 calls.append(QueueUrl)
                 return {"Attributes": {"ApproximateNumberOfMessages": "3"}}
 
-            def send_message(self, *, QueueUrl: str, **_: object) -> None:  # noqa: N803
-                calls.append(QueueUrl)
-
         monkeypatch.setattr(bootstrap, "_sqs", Client)
-        bootstrap.claim_queue().send(a_claim("demo", 1))
+        assert bootstrap.claim_queue().count() == 3
         assert bootstrap.dead_letters().count() == 3
         assert calls == ["https://sqs.example/claims", "https://sqs.example/dead"]
 
@@ -350,6 +347,8 @@ class TestBuilding:
         ("build", "name"),
         [
             (bootstrap.gate, "REDIS_HOST"),
+            (bootstrap.claim_sender, "CLAIM_QUEUE_URL"),
+            (bootstrap.claim_sender, "AWS_ACCESS_KEY_ID"),
             (bootstrap.claim_queue, "CLAIM_QUEUE_URL"),
             (bootstrap.dead_letters, "DEAD_LETTER_QUEUE_URL"),
             (bootstrap.drain, "DRAIN_ROWS_PER_SECOND"),

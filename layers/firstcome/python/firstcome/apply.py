@@ -1,11 +1,16 @@
 """Use cases of a signed-in user: apply for a coupon, ask for one's own, look at a campaign."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from firstcome.errors import GateUnavailableError
 from firstcome.model import Admission, GateView, Refusal, Refused, new_coupon_code
-from firstcome.ports import ClaimQueue, Gate
+
+if TYPE_CHECKING:
+    from firstcome.ports import ClaimSender, Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +18,7 @@ class NoCoupon:
     """The user has no coupon of this campaign."""
 
 
-def apply(campaign_id: str, user_id: str, gate: Gate, queue: ClaimQueue) -> Admission | Refused:
+def apply(campaign_id: str, user_id: str, gate: Gate, sender: ClaimSender) -> Admission | Refused:
     """Admit the user, or say why not. An admission is returned only once its claim is in the queue.
 
     The gate notes a claim as unsent in the step that makes it. So whatever fails after that step, the claim is kept:
@@ -25,11 +30,11 @@ def apply(campaign_id: str, user_id: str, gate: Gate, queue: ClaimQueue) -> Admi
     """
     answer = gate.apply(campaign_id, user_id, new_coupon_code())
     if isinstance(answer, Admission):
-        _make_sure_it_is_queued(answer, gate, queue)
+        _make_sure_it_is_queued(answer, gate, sender)
     return answer
 
 
-def my_coupon(campaign_id: str, user_id: str, gate: Gate, queue: ClaimQueue) -> Admission | NoCoupon | Refused:
+def my_coupon(campaign_id: str, user_id: str, gate: Gate, sender: ClaimSender) -> Admission | NoCoupon | Refused:
     """Return the user's coupon as the gate has it; like any claim, it is in the queue before it is shown.
 
     Raises:
@@ -38,7 +43,7 @@ def my_coupon(campaign_id: str, user_id: str, gate: Gate, queue: ClaimQueue) -> 
     """
     admission = gate.find(campaign_id, user_id)
     if admission is not None:
-        _make_sure_it_is_queued(admission, gate, queue)
+        _make_sure_it_is_queued(admission, gate, sender)
         return admission
     return NoCoupon() if gate.show(campaign_id) else Refused(Refusal.CAMPAIGN_NOT_FOUND)
 
@@ -52,10 +57,10 @@ def show_campaign(campaign_id: str, gate: Gate) -> GateView | Refused:
     return gate.show(campaign_id) or Refused(Refusal.CAMPAIGN_NOT_FOUND)
 
 
-def _make_sure_it_is_queued(admission: Admission, gate: Gate, queue: ClaimQueue) -> None:
+def _make_sure_it_is_queued(admission: Admission, gate: Gate, sender: ClaimSender) -> None:
     if not admission.is_unsent:
         return
-    queue.send(admission.claim)
+    sender.send(admission.claim)
     with suppress(GateUnavailableError):
         # The claim is safe in the queue. Left noted as unsent, it is sent once more by the relay, which does no harm.
         gate.confirm_sent([admission.claim])

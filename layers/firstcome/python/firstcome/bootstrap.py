@@ -1,33 +1,34 @@
 """The one place that builds clients. Each is built when first needed, once an environment, and kept for the next call.
 
 Timeouts are chosen so that a function answers before Lambda ends it: see the arithmetic beside each Timeout in
-template.yaml. Drivers are imported where they are built, so that a function pays only for those it uses.
+template.yaml. Everything but the gate is imported where it is built, so that a function pays only for what it uses: see
+docs/decisions/0005-own-wire-on-the-hot-path.md.
 """
 
-import json
-import ssl
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from firstcome import settings
 from firstcome.adapters.redis_gate import RedisGate
-from firstcome.campaigns import Campaigns
-from firstcome.drain import Drain
-from firstcome.errors import LedgerUnavailableError, SettingsError
-from firstcome.pace import Pace
-from firstcome.rebuild import Rebuild
-from firstcome.relay import Relay
-from firstcome.times import Millis
+from firstcome.adapters.resp import RespConnection
 
 if TYPE_CHECKING:
+    import ssl
+
     from mypy_boto3_sqs import SQSClient
     from pymysql.connections import Connection as MysqlConnection
     from pymysql.cursors import Cursor
 
     from firstcome.adapters.mysql_ledger import MysqlLedger
     from firstcome.adapters.sqs import SqsClaimQueue, SqsDeadLetters
+    from firstcome.adapters.sqs_sender import SqsSender
+    from firstcome.campaigns import Campaigns
+    from firstcome.drain import Drain
+    from firstcome.rebuild import Rebuild
+    from firstcome.relay import Relay
+    from firstcome.times import Millis
 
 REDIS_TIMEOUT_SECONDS = 0.5
 """To connect to Redis, and again to wait for each reply; above the WAIT of 0.2 s."""
@@ -45,7 +46,7 @@ _ER_ACCESS_DENIED = 1045
 class MonotonicClock:
     """Implements `ports.Clock`."""
 
-    def now(self) -> Millis:
+    def now(self) -> "Millis":
         """Implement `Clock.now`."""
         return time.monotonic_ns() // 1_000_000
 
@@ -56,33 +57,23 @@ class MonotonicClock:
 
 @cache
 def gate() -> RedisGate:
-    """Build the gate on one connection that never repeats a command by itself.
-
-    redis-py repeats up to ten times by default. The scripts could bear it, but a slow Redis would be asked eleven
-    times.
-    """
-    from redis.backoff import NoBackoff
-    from redis.connection import Connection, SSLConnection
-    from redis.retry import Retry
-
+    """Build the gate."""
     where = settings.RedisSettings.from_env()
-    options: dict[str, Any] = {
-        "host": where.host,
-        "port": where.port,
-        "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
-        "socket_timeout": REDIS_TIMEOUT_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-        # RESP 2 and no library name: nothing is sent before the first command.
-        "protocol": 2,
-        "driver_info": None,
-    }
-    if where.use_tls:
-        connection: Connection = SSLConnection(
-            ssl_cert_reqs="required", ssl_check_hostname=True, ssl_min_version=ssl.TLSVersion.TLSv1_2, **options
-        )
-    else:
-        connection = Connection(**options)
-    return RedisGate(connection, where.replica_acks)
+    tls = (lambda: _tls_context(where.host)) if where.use_tls else None
+    return RedisGate(RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls), where.replica_acks)
+
+
+@cache
+def claim_sender() -> "SqsSender":
+    """Build the sender of single claims, for the hot path."""
+    from firstcome.adapters.sigv4 import Credentials
+    from firstcome.adapters.sqs_sender import SqsEndpoint, SqsSender
+
+    queue_url = settings.claim_queue_url()
+    aws = settings.AwsSettings.from_env()
+    credentials = Credentials(aws.access_key_id, aws.secret_access_key, aws.session_token)
+    endpoint = SqsEndpoint(aws.sqs_endpoint_url, aws.region, credentials)
+    return SqsSender(queue_url, endpoint, SQS_CONNECT_TIMEOUT_SECONDS, SQS_READ_TIMEOUT_SECONDS, _tls_context)
 
 
 @cache
@@ -110,8 +101,11 @@ def ledger() -> "MysqlLedger":
 
 
 @cache
-def drain() -> Drain:
+def drain() -> "Drain":
     """Build the drain."""
+    from firstcome.drain import Drain
+    from firstcome.pace import Pace
+
     pace = settings.PaceSettings.from_env()
     return Drain(
         ledger=ledger(),
@@ -121,8 +115,10 @@ def drain() -> Drain:
     )
 
 
-def relay(has_time: Callable[[], bool]) -> Relay:
+def relay(has_time: Callable[[], bool]) -> "Relay":
     """Build the relay for one invocation, which knows whether it has time left."""
+    from firstcome.relay import Relay
+
     return Relay(
         gate=gate(),
         queue=claim_queue(),
@@ -133,14 +129,18 @@ def relay(has_time: Callable[[], bool]) -> Relay:
     )
 
 
-def rebuild(quiet_seconds: int) -> Rebuild:
+def rebuild(quiet_seconds: int) -> "Rebuild":
     """Build the rebuilding of gates that stay closed that long at least."""
+    from firstcome.rebuild import Rebuild
+
     return Rebuild(gate(), ledger(), claim_queue(), MonotonicClock(), quiet_seconds * 1000)
 
 
 @cache
-def campaigns() -> Campaigns:
+def campaigns() -> "Campaigns":
     """Build the operator's side."""
+    from firstcome.campaigns import Campaigns
+
     return Campaigns(gate=gate(), ledger=ledger(), dead_letters=dead_letters())
 
 
@@ -191,7 +191,7 @@ def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
         read_timeout=MYSQL_READ_TIMEOUT_SECONDS,
         write_timeout=MYSQL_READ_TIMEOUT_SECONDS,
         # A context verifies the certificate and the name; PyMySQL's `ssl_ca` alone verifies nothing.
-        ssl=ssl.create_default_context() if where.use_tls else None,
+        ssl=_tls_context(where.host) if where.use_tls else None,
         ssl_disabled=not where.use_tls,
     )
     try:
@@ -207,9 +207,13 @@ def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
 
 @cache
 def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
+    import json
+
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
+
+    from firstcome.errors import LedgerUnavailableError, SettingsError
 
     config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
     try:
@@ -222,3 +226,10 @@ def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
     except (KeyError, TypeError, ValueError):
         # Without its cause, which may quote the secret.
         raise SettingsError("MYSQL_SECRET_ARN must name a secret with the JSON fields username and password") from None
+
+
+@cache
+def _tls_context(host: str) -> "ssl.SSLContext":
+    from firstcome.adapters import trust
+
+    return trust.context_for(host)

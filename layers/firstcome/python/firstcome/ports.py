@@ -102,11 +102,15 @@ class Gate(Protocol):
         """
 
 
-class ClaimQueue(Protocol):
-    """The queue between gate and ledger. Every method raises `QueueUnavailableError`."""
+class ClaimSender(Protocol):
+    """The way of one claim into the queue."""
 
     def send(self, claim: Claim) -> None:
-        """Queue one claim; returns only once the queue has confirmed it."""
+        """Queue one claim; returns only once the queue has confirmed it. Raises `QueueUnavailableError`."""
+
+
+class ClaimQueue(Protocol):
+    """The queue between gate and ledger. Every method raises `QueueUnavailableError`."""
 
     def send_all(self, claims: Sequence[Claim]) -> list[Claim]:
         """Queue claims; returns those the queue has confirmed, which may be fewer."""

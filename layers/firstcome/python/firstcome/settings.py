@@ -37,6 +37,35 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AwsSettings:
+    """Who the function is at AWS, and where SQS is; Lambda sets all of it but the endpoint, which is for local stacks.
+
+    Attributes:
+        session_token: empty for a long-lived key.
+    """
+
+    region: str
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    sqs_endpoint_url: str
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> "AwsSettings":
+        """Read the AWS_ variables that the AWS SDKs read. Raises `SettingsError`."""
+        region = _text(env, "AWS_REGION" if "AWS_REGION" in env else "AWS_DEFAULT_REGION")
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        given = env.get("AWS_ENDPOINT_URL_SQS") or env.get("AWS_ENDPOINT_URL")
+        return cls(
+            region=region,
+            access_key_id=_text(env, "AWS_ACCESS_KEY_ID"),
+            secret_access_key=_text(env, "AWS_SECRET_ACCESS_KEY"),
+            session_token=env.get("AWS_SESSION_TOKEN", ""),
+            sqs_endpoint_url=given or f"https://sqs.{region}.{suffix}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class MysqlSettings:
     """Where the ledger is.
 

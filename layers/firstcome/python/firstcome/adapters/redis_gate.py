@@ -1,18 +1,12 @@
 """The gate on Redis or Valkey: runs the scripts in `firstcome/lua`, each one atomic step on one campaign's keys."""
 
-import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from itertools import batched
 from typing import Any
 
-from redis.connection import Connection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
-
+from firstcome.adapters.gate_scripts import GateScripts
+from firstcome.adapters.resp import RespConnection
 from firstcome.errors import GateLostError, GateUnavailableError
 from firstcome.model import (
     Admission,
@@ -30,30 +24,8 @@ from firstcome.model import (
 SENTINEL_KEY = "firstcome:sentinel"
 """Set of the ids of all campaigns that have a gate. It tells a lost gate from an unknown campaign."""
 
-WAIT_MS = 200
-"""How long to wait for replicas to confirm a claim; below the connection's read timeout."""
-
 _AT_MOST = 1000
 """Claims or seats handled in one call, so that no call holds Redis for long."""
-
-_RUN_ID = re.compile(rb"run_id:([0-9a-f]+)")
-
-type Command = Sequence[str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the digest Redis knows it by."""
-
-    source: str
-    sha: str
-
-
-@cache
-def script(name: str) -> Script:
-    """Read a script from `firstcome/lua`."""
-    source = files("firstcome").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-    return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +79,21 @@ class GateKeys:
 
 
 class RedisGate:
-    """Implements `ports.Gate` on one connection: a Lambda environment serves one request at a time, so it needs no
-    pool.
+    """Implements `ports.Gate` on one connection.
 
     Args:
-        connection: with explicit timeouts and without retries of its own, see `bootstrap`.
         replica_acks: replicas that must have an accepted claim before it counts (WAIT).
     """
 
-    def __init__(self, connection: Connection, replica_acks: int = 0) -> None:
-        self._connection = connection
+    def __init__(self, connection: RespConnection, replica_acks: int = 0) -> None:
+        self._scripts = GateScripts(connection)
         self._replica_acks = replica_acks
-        self._run_id = ""
 
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`: one round trip, WAIT included."""
         keys = GateKeys(campaign_id)
-        reply, is_confirmed = self._run_and_wait(
+        reply, is_confirmed = self._scripts.run_and_wait(
+            self._replica_acks,
             "apply",
             [keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued, keys.free],
             [user_id, coupon_code, self._replica_acks],
@@ -148,7 +118,8 @@ class RedisGate:
     def find(self, campaign_id: str, user_id: str) -> Admission | None:
         """Implement `Gate.find`."""
         keys = GateKeys(campaign_id)
-        reply, is_confirmed = self._run_and_wait(
+        reply, is_confirmed = self._scripts.run_and_wait(
+            self._replica_acks,
             "find",
             [keys.campaign, keys.claims, keys.unsent, keys.issued],
             [user_id, self._replica_acks],
@@ -188,18 +159,19 @@ class RedisGate:
     def confirm_sent(self, claims: Iterable[Claim]) -> None:
         """Implement `Gate.confirm_sent`."""
         for campaign_id, of_campaign in _by_campaign(claims).items():
-            self._call(["ZREM", GateKeys(campaign_id).unsent, *(claim.user_id for claim in of_campaign)])
+            self._scripts.call(["ZREM", GateKeys(campaign_id).unsent, *(claim.user_id for claim in of_campaign)])
 
     def campaign_ids(self) -> list[str] | None:
         """Implement `Gate.campaign_ids`."""
-        members = [member.decode() for member in self._call(["SMEMBERS", SENTINEL_KEY])]
+        (found,) = self._scripts.call(["SMEMBERS", SENTINEL_KEY])
+        members = [member.decode() for member in found]
         return sorted(filter(None, members)) if members else None
 
     def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
         """Implement `Gate.unsent`."""
         keys = GateKeys(campaign_id)
-        reply, is_confirmed = self._run_and_wait(
-            "unsent", [keys.unsent, keys.claims], [older_than_ms, limit, self._replica_acks]
+        reply, is_confirmed = self._scripts.run_and_wait(
+            self._replica_acks, "unsent", [keys.unsent, keys.claims], [older_than_ms, limit, self._replica_acks]
         )
         if reply:
             _refuse_unless(is_confirmed=is_confirmed)
@@ -210,11 +182,13 @@ class RedisGate:
         for campaign_id, of_campaign in _by_campaign(claims).items():
             keys = GateKeys(campaign_id)
             for some in batched(of_campaign, _AT_MOST, strict=False):
-                self._run("mark_issued", [keys.campaign, keys.accepted, keys.claims, keys.issued], _to_texts(some))
+                self._scripts.run(
+                    "mark_issued", [keys.campaign, keys.accepted, keys.claims, keys.issued], _to_texts(some)
+                )
 
     def remember(self, campaign_ids: Iterable[str]) -> None:
         """Implement `Gate.remember`. The empty member keeps the set when there is no campaign yet."""
-        self._call(["SADD", SENTINEL_KEY, "", *campaign_ids])
+        self._scripts.call(["SADD", SENTINEL_KEY, "", *campaign_ids])
 
     def configure(self, campaign: Campaign) -> bool:
         """Implement `Gate.configure`."""
@@ -231,14 +205,14 @@ class RedisGate:
     def state(self, campaign_id: str) -> GateState:
         """Implement `Gate.state`."""
         keys = GateKeys(campaign_id)
-        return GateState(self._run("state", [keys.campaign, keys.accepted], [], with_run_id=True).decode())
+        return GateState(self._scripts.run("state", [keys.campaign, keys.accepted], [], with_run_id=True).decode())
 
     def fence(self, campaign_id: str) -> Fence:
         """Implement `Gate.fence`."""
         keys = GateKeys(campaign_id)
         names = [keys.campaign, keys.accepted, keys.fenced_at, keys.fenced_on]
-        age_ms, highest, since = self._run("fence", names, [], with_run_id=True)
-        return Fence(campaign_id, self._run_id, int(since), age_ms, highest)
+        age_ms, highest, since = self._scripts.run("fence", names, [], with_run_id=True)
+        return Fence(campaign_id, self._scripts.run_id, int(since), age_ms, highest)
 
     def restore_issued(self, claims: Sequence[Claim]) -> None:
         """Implement `Gate.restore_issued`."""
@@ -250,9 +224,9 @@ class RedisGate:
 
     def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
         """Implement `Gate.all_claims`, by HSCAN: a claim that is there throughout is returned at least once."""
-        cursor = b"0"
+        claims_key, cursor = GateKeys(campaign_id).claims, b"0"
         while True:
-            cursor, found = self._call(["HSCAN", GateKeys(campaign_id).claims, cursor.decode(), "COUNT", _AT_MOST])
+            ((cursor, found),) = self._scripts.call(["HSCAN", claims_key, cursor.decode(), "COUNT", _AT_MOST])
             yield [_to_claim(campaign_id, user.decode(), text) for user, text in batched(found, 2, strict=True)]
             if cursor == b"0":
                 return
@@ -260,7 +234,7 @@ class RedisGate:
     def note_unsent(self, claims: Sequence[Claim]) -> None:
         """Implement `Gate.note_unsent`."""
         for claim in claims:
-            self._call(["ZADD", GateKeys(claim.campaign_id).unsent, claim.accepted_at, claim.user_id])
+            self._scripts.call(["ZADD", GateKeys(claim.campaign_id).unsent, claim.accepted_at, claim.user_id])
 
     def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
         """Implement `Gate.reopen`."""
@@ -268,7 +242,7 @@ class RedisGate:
         state = "paused" if campaign.paused else "active"
         settings: list[str | int] = [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state]
         ends = [end for first_and_last in free for end in first_and_last]
-        reply = self._run(
+        reply = self._scripts.run(
             "reopen",
             [keys.campaign, keys.accepted, keys.fenced_at, keys.fenced_on, keys.free],
             [*settings, highest, fence.run_id, fence.since, *ends],
@@ -282,12 +256,12 @@ class RedisGate:
         for campaign_id, of_campaign in _by_campaign(claims).items():
             keys = GateKeys(campaign_id)
             for some in batched(of_campaign, _AT_MOST, strict=False):
-                self._run("restore", [keys.claims, keys.issued, keys.unsent], [kind, *_to_texts(some)])
+                self._scripts.run("restore", [keys.claims, keys.issued, keys.unsent], [kind, *_to_texts(some)])
 
     def _configure(self, campaign: Campaign, change: str) -> bool:
         keys = GateKeys(campaign.campaign_id)
         state = "paused" if campaign.paused else "active"
-        reply = self._run(
+        reply = self._scripts.run(
             "configure",
             [keys.campaign, keys.accepted],
             [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, change],
@@ -299,7 +273,7 @@ class RedisGate:
 
     def _show(self, campaign_id: str) -> list[Any] | None:
         keys = GateKeys(campaign_id)
-        reply: list[Any] = self._run("show", [keys.campaign, keys.accepted, keys.unsent, keys.free], [])
+        reply: list[Any] = self._scripts.run("show", [keys.campaign, keys.accepted, keys.unsent, keys.free], [])
         if reply[0] == b"lost":
             raise GateLostError(campaign_id)
         if reply[0] == b"missing":
@@ -309,114 +283,16 @@ class RedisGate:
 
     def _refuse_if_lost(self, campaign_id: str) -> None:
         """Tell a campaign that nobody made from one whose gate is gone: the sentinel remembers, or is itself gone."""
-        replies = self._exchange(lambda _: [["EXISTS", SENTINEL_KEY], ["SISMEMBER", SENTINEL_KEY, campaign_id]])
-        has_sentinel, is_remembered = (_raise_if_error(reply) for reply in replies)
+        has_sentinel, is_remembered = self._scripts.call(
+            ["EXISTS", SENTINEL_KEY], ["SISMEMBER", SENTINEL_KEY, campaign_id]
+        )
         if is_remembered or not has_sentinel:
             raise GateLostError(campaign_id)
-
-    def _run(self, name: str, keys: Sequence[str], arguments: Command, *, with_run_id: bool = False) -> Any:
-        return self._run_all(name, keys, arguments, with_run_id=with_run_id)[0]
-
-    def _run_and_wait(
-        self, name: str, keys: Sequence[str], arguments: Command, *, with_run_id: bool = False
-    ) -> tuple[Any, bool]:
-        """Run a script; tells also whether enough replicas have confirmed what it wrote."""
-        if not self._replica_acks:
-            return self._run(name, keys, arguments, with_run_id=with_run_id), True
-        wait: Command = ["WAIT", self._replica_acks, WAIT_MS]
-        reply, confirmed = self._run_all(name, keys, arguments, with_run_id=with_run_id, then=[wait])
-        return reply, confirmed >= self._replica_acks
-
-    def _run_all(
-        self,
-        name: str,
-        keys: Sequence[str],
-        arguments: Command,
-        *,
-        with_run_id: bool = False,
-        then: Sequence[Command] = (),
-    ) -> list[Any]:
-        """Run a script, and commands after it in the same round trip; returns all replies.
-
-        Args:
-            with_run_id: the script's last argument is the run id of the server it really runs on.
-        """
-        code = script(name)
-
-        def tail(run_id: str) -> list[str | int]:
-            return [len(keys), *keys, *arguments, *([run_id] if with_run_id else [])]
-
-        replies = self._exchange(lambda run_id: [["EVALSHA", code.sha, *tail(run_id)], *then])
-        if isinstance(replies[0], NoScriptError):
-            # The script cache is empty after a restart, a failover or SCRIPT FLUSH; EVAL fills it again.
-            replies = self._exchange(lambda run_id: [["EVAL", code.source, *tail(run_id)], *then])
-        return [_raise_if_error(reply) for reply in replies]
-
-    def _call(self, command: Command) -> Any:
-        return _raise_if_error(self._exchange(lambda _: [command])[0])
-
-    def _exchange(self, commands: Callable[[str], Sequence[Command]]) -> list[Any]:
-        """Send commands in one round trip and return their replies, error replies included.
-
-        A connection that the server has closed since its last use (a frozen environment, a failover) is replaced once:
-        everything sent here may be repeated, the scripts being idempotent. The commands are made anew for it, from the
-        run id of the server it leads to. A timeout is not tried again, so that a slow Redis is not asked twice.
-        """
-        was_connected = self._connection.is_connected
-        try:
-            try:
-                return self._exchange_once(commands)
-            except RedisConnectionError:
-                if not was_connected:
-                    raise
-                return self._exchange_once(commands)
-        except RedisError as exc:
-            raise GateUnavailableError("the gate did not answer") from exc
-
-    def _exchange_once(self, commands: Callable[[str], Sequence[Command]]) -> list[Any]:
-        if not self._connection.is_connected:
-            self._run_id = self._ask_run_id()
-        return self._send(commands(self._run_id))
-
-    def _ask_run_id(self) -> str:
-        """Ask who the server of a new connection is; a restart or a failover changes it, so once a connection."""
-        (reply,) = self._send([["INFO", "server"]])
-        if isinstance(reply, RedisError):
-            self._connection.disconnect()
-            raise reply
-        found = _RUN_ID.search(reply)
-        if not found:
-            # Without it a fence could not be told from the gate's own server.
-            self._connection.disconnect()
-            raise RedisError("the server does not tell its run id")
-        return found[1].decode()
-
-    def _send(self, commands: Sequence[Command]) -> list[Any]:
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
-        return [self._read_reply() for _ in commands]
-
-    def _read_reply(self) -> Any:
-        try:
-            return self._connection.read_response()
-        except ReadOnlyError:
-            # The primary was demoted: its address leads to the new one only on a new connection.
-            self._connection.disconnect()
-            raise
-        except RedisError as exc:
-            if self._connection.is_connected:
-                return exc
-            raise
 
 
 def _refuse_unless(*, is_confirmed: bool) -> None:
     if not is_confirmed:
         raise GateUnavailableError("too few replicas confirmed the write")
-
-
-def _raise_if_error(reply: Any) -> Any:
-    if isinstance(reply, RedisError):
-        raise GateUnavailableError("the gate refused the call") from reply
-    return reply
 
 
 def _by_campaign(claims: Iterable[Claim]) -> dict[str, list[Claim]]:

@@ -1,4 +1,4 @@
-"""The claim queue and the dead-letter queue on SQS."""
+"""The claim queue and the dead-letter queue on SQS, in batches; single claims go by `sqs_sender`."""
 
 from collections.abc import Mapping, Sequence
 from itertools import batched
@@ -30,13 +30,6 @@ class SqsClaimQueue:
     def __init__(self, client: "SQSClient", queue_url: str) -> None:
         self._client = client
         self._queue_url = queue_url
-
-    def send(self, claim: Claim) -> None:
-        """Implement `ClaimQueue.send`."""
-        try:
-            self._client.send_message(QueueUrl=self._queue_url, MessageBody=to_body(claim))
-        except (BotoCoreError, ClientError) as exc:
-            raise QueueUnavailableError("the claim queue did not confirm a message") from exc
 
     def send_all(self, claims: Sequence[Claim]) -> list[Claim]:
         """Implement `ClaimQueue.send_all`. Ends at the first batch that fails as a whole; raises if it is the first."""

@@ -1,0 +1,147 @@
+"""A connection to Redis or Valkey: RESP 2 on one socket. Protocol: https://redis.io/docs/latest/develop/reference/protocol-spec/
+
+Why not redis-py: importing it is most of a cold start, because it brings asyncio, the cluster client and every command
+group; docs/decisions/0005-own-wire-on-the-hot-path.md has the figures. What is needed here is small: commands out,
+replies in, nothing repeated.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from firstcome.errors import FirstcomeError
+
+if TYPE_CHECKING:
+    import ssl
+    from io import BufferedReader
+
+_LINE_BYTES_MAX = 65_536
+"""Bytes of a reply's line at most; no server sends more, so more is not RESP."""
+
+type Command = Sequence[str | int]
+
+
+class RespError(FirstcomeError):
+    """The connection failed, and is closed: whether what was sent took effect is not known."""
+
+
+class RespTimeoutError(RespError):
+    """The server did not take the connection, or did not reply, in time."""
+
+
+class ReplyError(FirstcomeError):
+    """An error that the server replied with, such as NOSCRIPT; the connection goes on."""
+
+
+class RespConnection:
+    """A connection that opens itself when it is first used.
+
+    Args:
+        timeout_seconds: to connect, and again to wait for each reply.
+        tls: makes the context that verifies the server, or None for a plain connection.
+    """
+
+    def __init__(
+        self, host: str, port: int, timeout_seconds: float, tls: "Callable[[], ssl.SSLContext] | None" = None
+    ) -> None:
+        self._address = (host, port)
+        self._timeout_seconds = timeout_seconds
+        self._tls = tls
+        self._socket: socket.socket | None = None
+        self._replies: BufferedReader | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._socket is not None
+
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one round trip; returns their replies: bytes, int, None, a list, or a `ReplyError`.
+
+        Raises:
+            RespError: what was sent may have taken effect.
+        """
+        try:
+            if self._socket is None:
+                self._connect()
+            return self._round_trip(pack(commands), len(commands))
+        except TimeoutError as exc:
+            self.disconnect()
+            raise RespTimeoutError("no reply in time") from exc
+        except OSError as exc:
+            self.disconnect()
+            raise RespError("the connection failed") from exc
+        except ValueError as exc:
+            self.disconnect()
+            raise RespError("this is not RESP 2") from exc
+        except BaseException:
+            # Half a reply may be left in it: the next one to use it would take it for theirs.
+            self.disconnect()
+            raise
+
+    def disconnect(self) -> None:
+        """Close the connection; the next exchange opens another one."""
+        opened, self._socket = self._socket, None
+        replies, self._replies = self._replies, None
+        for open_part in (replies, opened):
+            if open_part is not None:
+                open_part.close()
+
+    def _connect(self) -> None:
+        plain = socket.create_connection(self._address, self._timeout_seconds)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            opened = self._tls().wrap_socket(plain, server_hostname=self._address[0]) if self._tls else plain
+        except BaseException:
+            plain.close()
+            raise
+        self._socket = opened
+        self._replies = opened.makefile("rb")
+
+    def _round_trip(self, packed: bytes, replies: int) -> list[Any]:
+        assert self._socket is not None  # noqa: S101 - `exchange` has connected; this tells the type checker
+        self._socket.sendall(packed)
+        return [self._read() for _ in range(replies)]
+
+    def _read(self) -> Any:
+        line = self._read_line()
+        kind, rest = line[:1], line[1:]
+        if kind == b"$":
+            return self._read_bulk(int(rest))
+        if kind == b":":
+            return int(rest)
+        if kind == b"*":
+            return [self._read() for _ in range(int(rest))] if rest != b"-1" else None
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            return ReplyError(rest.decode(errors="replace"))
+        raise ValueError("no such kind of reply")
+
+    def _read_line(self) -> bytes:
+        assert self._replies is not None  # noqa: S101 - as in `_round_trip`
+        line = self._replies.readline(_LINE_BYTES_MAX)
+        if not line.endswith(b"\r\n"):
+            raise RespError("the server closed the connection")
+        return line[:-2]
+
+    def _read_bulk(self, size: int) -> bytes | None:
+        assert self._replies is not None  # noqa: S101 - as in `_round_trip`
+        if size < 0:
+            return None
+        data = self._replies.read(size + 2)
+        if len(data) < size + 2:
+            raise RespError("the server closed the connection")
+        return data[:-2]
+
+
+def pack(commands: Sequence[Command]) -> bytes:
+    """Write commands as they go over the wire."""
+    parts: list[bytes] = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for argument in command:
+            data = argument.encode() if isinstance(argument, str) else b"%d" % argument
+            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)

@@ -1,0 +1,63 @@
+"""Our signature must be the one that botocore makes of the same request."""
+
+import calendar
+import time
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotocoreCredentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstcome.adapters.sigv4 import Credentials, Signer
+
+_printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
+_hosts = st.sampled_from(["sqs.eu-west-1.amazonaws.com", "127.0.0.1:4566", "vpce-1.sqs.us-east-1.vpce.amazonaws.com"])
+
+
+def _by_botocore(signer: Signer, target: str, body: bytes, timestamp: str) -> dict[str, str]:
+    """Sign as botocore does, at an instant of ours."""
+    headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": target}
+    request = AWSRequest("POST", f"https://{signer.host}/", headers=headers, data=body)
+    request.context["timestamp"] = timestamp
+    mine = signer.credentials
+    theirs = BotocoreCredentials(mine.access_key_id, mine.secret_access_key, mine.session_token or None)
+    auth: Any = SigV4Auth(theirs, signer.service, signer.region)
+    # What SigV4Auth.add_auth does after it has asked the clock.
+    auth._modify_request_before_signing(request)
+    to_sign = auth.string_to_sign(request, auth.canonical_request(request))
+    auth._inject_signature_to_request(request, auth.signature(to_sign, request))
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+@given(
+    credentials=st.builds(Credentials, _printable, _printable, st.just("") | _printable),
+    host=_hosts,
+    body=st.binary(max_size=200),
+    at=st.integers(1_700_000_000, 2_000_000_000),
+)
+def test_it_signs_as_botocore_does(credentials: Credentials, host: str, body: bytes, at: int) -> None:
+    signer = Signer(credentials, "eu-west-1", "sqs", host)
+    timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+    assert calendar.timegm(time.strptime(timestamp, "%Y%m%dT%H%M%SZ")) == at
+
+    headers = signer.headers("AmazonSQS.SendMessage", body, at)
+
+    theirs = _by_botocore(signer, "AmazonSQS.SendMessage", body, timestamp)
+    assert headers["authorization"] == theirs["authorization"]
+    for name in ("x-amz-date", "x-amz-target", "content-type", "x-amz-security-token"):
+        assert headers.get(name) == theirs.get(name)
+
+
+@pytest.mark.parametrize("part", ["secret_access_key", "region", "day"])
+def test_the_days_key_is_made_again_when_anything_in_it_changes(part: str) -> None:
+    def sign(changed: str) -> str:
+        credentials = Credentials("key", "other" if changed == "secret_access_key" else "first", "")
+        signer = Signer(credentials, "us-east-1" if changed == "region" else "eu-west-1", "sqs", "host")
+        return signer.headers("t", b"", 1_795_000_000 + 86_400 * (changed == "day"))["authorization"]
+
+    before = sign("nothing")
+    assert sign(part) != before
+    assert sign("nothing") == before
