@@ -15,7 +15,7 @@ def lambda_handler(event: Event, context: Any) -> Answer:  # noqa: ARG001 - Lamb
 
 
 def _apply(request: Request) -> Answer:
-    answer = apply(request.campaign_id, request.user_id, bootstrap.gate(), bootstrap.claim_sender())
+    answer = apply(request.campaign_id, request.user_id, bootstrap.door())
     return http_api.refused(answer) if isinstance(answer, Refused) else http_api.admitted(answer)
 
 

@@ -69,6 +69,9 @@ for _, key in ipairs(redis.call('KEYS', '*:unsent')) do
   for _, user in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[1], user) end
 end
 for _, key in ipairs(redis.call('KEYS', '*:fenced_at')) do redis.call('DECRBY', key, ARGV[1]) end
+for _, key in ipairs(redis.call('KEYS', '*:campaign')) do
+  if redis.call('HEXISTS', key, 'held_until') == 1 then redis.call('HINCRBY', key, 'held_until', -ARGV[1]) end
+end
 """
 
 

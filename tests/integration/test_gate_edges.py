@@ -6,7 +6,10 @@ import pytest
 
 from firstcome.adapters.gate_scripts import script
 from firstcome.adapters.redis_gate import GateKeys
+from firstcome.model import SoldOut
+from firstcome.sold_out import SoldOutMemory
 from tests.conftest import RedisTestServer
+from tests.fakes import FakeClock
 
 NOW = 1_795_000_000_999
 CLAIM = f"1:CODE:{NOW}"
@@ -19,8 +22,13 @@ local redis = {
     return real.call(name, ...)
   end,
   status_reply = real.status_reply,
+  sha1hex = real.sha1hex,
 }
 """
+
+
+CONFIGURE = "campaign accepted winners"
+HOLD = 600
 
 
 class Scripts:
@@ -31,6 +39,7 @@ class Scripts:
         self.keys = GateKeys("demo")
         self.now = NOW
         self.acks = 0
+        self.remember = 0
 
     def run(self, name: str, keys: str, *arguments: str | int) -> Any:
         """Run a script; `keys` names the keys it takes. The clock stands just before the next millisecond."""
@@ -40,12 +49,11 @@ class Scripts:
         return self.client.execute_command(*command)
 
     def create(self, *, capacity: int = 9, opens_at: int = NOW, closes_at: int = NOW + 1, state: str = "active") -> Any:
-        return self.run(
-            "configure", "campaign accepted", "demo", capacity, opens_at, closes_at, state, "create", "server"
-        )
+        return self.run("configure", CONFIGURE, "demo", capacity, opens_at, closes_at, state, "create", HOLD, "server")
 
     def apply(self, user: str = "ann", run_id: str = "server") -> Any:
-        return self.run("apply", "campaign accepted claims unsent issued free", user, "CODE", self.acks, run_id)
+        names = "campaign accepted claims unsent issued free winners"
+        return self.run("apply", names, user, "CODE", self.acks, self.remember, run_id)
 
     def find(self, run_id: str = "server") -> Any:
         return self.run("find", "campaign claims unsent issued", "ann", self.acks, run_id)
@@ -146,11 +154,13 @@ def test_unsent_claims_are_written_again_for_the_replicas(scripts: Scripts) -> N
         ({"state": "paused"}, [b"paused"]),
         ({"opens_at": NOW + 1, "closes_at": NOW + 2}, [b"not_open", str(NOW + 1).encode(), str(NOW).encode()]),
         ({"closes_at": NOW}, [b"closed"]),
-        ({"capacity": 0}, [b"sold_out"]),
+        ({"taken": 9}, [b"sold_out"]),
     ],
 )
 def test_a_refusal_writes_nothing(scripts: Scripts, change: dict[str, Any], reply: list[bytes]) -> None:
+    taken = change.pop("taken", 0)
     scripts.create(**change)
+    scripts.client.set(scripts.keys.accepted, taken)
     before = scripts.everything()
 
     assert scripts.apply() == reply
@@ -164,7 +174,7 @@ def test_a_gate_that_is_lost_or_not_this_servers_refuses(scripts: Scripts) -> No
     assert scripts.apply(run_id="other") == [b"fenced"]
     scripts.client.delete(scripts.keys.accepted)
     assert scripts.apply() == [b"lost"]
-    assert scripts.client.keys("*") == [scripts.keys.campaign.encode()]
+    assert set(scripts.client.keys("*")) == {scripts.keys.campaign.encode(), scripts.keys.winners.encode()}
 
 
 def test_free_sequences_go_first_even_when_the_counter_has_reached_the_capacity(scripts: Scripts) -> None:
@@ -181,20 +191,21 @@ def test_free_sequences_go_first_even_when_the_counter_has_reached_the_capacity(
 
 
 def test_configure_tells_what_it_did(scripts: Scripts) -> None:
-    names = "campaign accepted"
+    names = CONFIGURE
     values = ("x", 2, 3, 4, "paused")
-    assert scripts.run("configure", names, *values, "change", "server") == [b"missing"]
+    assert scripts.run("configure", names, *values, "change", HOLD, "server") == [b"missing"]
     assert scripts.client.keys("*") == []
-    assert scripts.run("configure", names, *values, "create", "server") == [b"done"]
+    assert scripts.run("configure", names, *values, "create", HOLD, "server") == [b"done"]
     scripts.client.set(scripts.keys.accepted, 2)
-    assert scripts.run("configure", names, *values, "change", "other") == [b"done"]
+    assert scripts.run("configure", names, *values, "change", HOLD, "other") == [b"done"]
     fields = {"name": "x", "capacity": "2", "opens_at": "3", "closes_at": "4", "state": "paused", "run_id": "server"}
+    fields["pages"] = "1"
     assert _hash(scripts) == fields
     for change in ("change", "lower", "create"):
-        assert scripts.run("configure", names, "y", 1, 3, 4, "active", change, "server") == [b"below_accepted"]
-    assert scripts.run("configure", names, "y", 2, 3, 4, "active", "lower", "other") == [b"fenced"]
+        assert scripts.run("configure", names, "y", 1, 3, 4, "active", change, HOLD, "server") == [b"below_accepted"]
+    assert scripts.run("configure", names, "y", 2, 3, 4, "active", "lower", HOLD, "other") == [b"fenced"]
     assert _hash(scripts) == fields
-    assert scripts.run("configure", names, "y", 2, 3, 4, "active", "lower", "server") == [b"done"]
+    assert scripts.run("configure", names, "y", 2, 3, 4, "active", "lower", HOLD, "server") == [b"done"]
     assert _hash(scripts) == fields | {"name": "y", "state": "active"}
 
 
@@ -204,7 +215,7 @@ def test_half_a_gate_is_no_gate(scripts: Scripts, gone: str) -> None:
     scripts.client.delete(getattr(scripts.keys, gone))
     before = scripts.everything()
 
-    assert scripts.run("configure", "campaign accepted", "x", 9, 1, 2, "active", "change", "server") == [b"missing"]
+    assert scripts.run("configure", CONFIGURE, "x", 9, 1, 2, "active", "change", HOLD, "server") == [b"missing"]
     assert scripts.mark_issued("ann", CLAIM) == b"missing"
     assert scripts.run("state", "campaign accepted", "server") == b"lost"
     assert scripts.run("show", "campaign accepted unsent free") == [b"missing" if gone == "campaign" else b"lost"]
@@ -322,6 +333,84 @@ def test_a_campaign_is_shown_as_of_one_instant(scripts: Scripts) -> None:
     # Two were given, one of them is to be given again.
     oldest = str(NOW - 1_000).encode()
     assert scripts.run("show", "campaign accepted unsent free") == [*shown, 1, str(NOW + 5).encode(), 2, oldest]
+
+
+def test_sold_out_may_be_remembered_until_the_end_at_most(scripts: Scripts) -> None:
+    scripts.create(capacity=1, closes_at=NOW + 800)
+    scripts.apply("ann")
+    scripts.remember = 500
+
+    (outcome, for_ms, claims, pages, page) = scripts.apply("bob")
+
+    assert (outcome, for_ms, claims, pages, len(page)) == (b"sold_out", 500, 1, 1, 4096)
+    scripts.now += 301
+    assert scripts.apply("bob")[1] == 499
+    scripts.remember = 0
+    assert scripts.apply("bob") == [b"sold_out"]
+
+
+def test_a_raise_of_what_is_sold_out_is_held_back_to_the_millisecond(scripts: Scripts) -> None:
+    scripts.create(capacity=1, closes_at=NOW + 9_000)
+    scripts.apply("ann")
+    scripts.remember = 500
+    scripts.run("configure", CONFIGURE, "demo", 2, NOW, NOW + 9_000, "active", "change", HOLD, "server")
+
+    assert scripts.apply("bob")[:2] == [b"sold_out", 500]
+    scripts.now += HOLD - 1
+    assert scripts.apply("bob")[:2] == [b"sold_out", 1]
+    scripts.now += 1
+    assert scripts.apply("bob")[0] == b"accepted"
+
+
+@pytest.mark.parametrize(("accepted", "capacity"), [(1, 3), (2, 2)])
+def test_only_a_raise_of_what_is_sold_out_is_held_back(scripts: Scripts, accepted: int, capacity: int) -> None:
+    scripts.create(capacity=2)
+    for number in range(accepted):
+        scripts.apply(f"user-{number}")
+    values = ("demo", capacity, NOW, NOW + 9_000, "active")
+    scripts.run("configure", CONFIGURE, *values, "change", HOLD, "server")
+
+    assert "held_until" not in _hash(scripts)
+
+
+def test_a_winner_is_in_the_filter_and_hardly_anybody_else(scripts: Scripts) -> None:
+    """With as many winners as the filter is laid out for, on more pages than one."""
+    scripts.create(capacity=3_000)
+    scripts.remember = 500
+    memory = SoldOutMemory(FakeClock())
+    winners = [f"winner-{number}" for number in range(3_000)]
+    for user in winners:
+        assert scripts.apply(user)[0] == b"accepted"
+
+    losers = [f"loser-{number}" for number in range(2_000)]
+    for user in losers[:40]:
+        _, *seen = scripts.apply(user)
+        assert seen[2] == 2
+        memory.note("demo", user, SoldOut(*seen), NOW)
+
+    assert not any(memory.refuses("demo", user) for user in winners)
+    assert sum(memory.refuses("demo", user) for user in losers) > 1_950
+
+
+def test_the_filter_is_given_up_when_a_claim_appears_that_it_may_lack(scripts: Scripts) -> None:
+    scripts.create(capacity=1)
+    scripts.apply("ann")
+    scripts.remember = 500
+    assert len(scripts.apply("bob")) == 5
+    scripts.mark_issued("ann", CLAIM)
+    assert len(scripts.apply("bob")) == 5
+
+    scripts.mark_issued("carl", "1:OTHER:7")
+
+    assert scripts.apply("bob") == [b"sold_out"]
+
+
+def test_a_rebuilt_gate_keeps_no_filter(scripts: Scripts) -> None:
+    scripts.create(capacity=1)
+    scripts.fence()
+    scripts.reopen(9)
+
+    assert {"pages", "held_until"} & set(_hash(scripts)) == set()
 
 
 def test_unsent_claims_are_old_enough_to_the_millisecond(scripts: Scripts) -> None:

@@ -97,7 +97,7 @@ def test_no_key_of_a_gate_expires(redis_server: RedisTestServer) -> None:
 
     keys = redis_server.client.keys("*")
 
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert {redis_server.client.ttl(key) for key in keys} == {-1}
 
 

@@ -56,7 +56,8 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
     keys = GateKeys(campaign_id)
     run_id = redis_server.client.info("server")["run_id"]
     sha = redis_server.client.script_load(script("apply").source)
-    fixed = ["EVALSHA", sha, 6, keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued, keys.free]
+    names = [keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued, keys.free, keys.winners]
+    fixed = ["EVALSHA", sha, len(names), *names]
     start = threading.Barrier(THREADS)
 
     def rush(users: Sequence[str]) -> list[list[bytes]]:
@@ -65,7 +66,7 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
         start.wait(timeout=30)
         answers: list[list[bytes]] = []
         for some in batched(users, 500, strict=False):
-            commands = [[*fixed, user, f"CODE-{user}", 0, run_id] for user in some]
+            commands = [[*fixed, user, f"CODE-{user}", 0, 0, run_id] for user in some]
             answers += connection.exchange(commands)
         connection.disconnect()
         return answers

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 
 from firstcome.adapters.mysql_ledger import MysqlLedger
 from firstcome.adapters.redis_gate import GateKeys, RedisGate
-from firstcome.apply import apply, my_coupon
+from firstcome.apply import Door, apply, my_coupon
 from firstcome.campaigns import Campaigns
 from firstcome.drain import Drain
 from firstcome.errors import FirstcomeError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
@@ -26,6 +26,7 @@ from firstcome.pace import Pace
 from firstcome.ports import ClaimQueue, ClaimSender, Gate, Ledger
 from firstcome.rebuild import Rebuild
 from firstcome.relay import Relay
+from firstcome.sold_out import SoldOutMemory
 from tests.conftest import MysqlTestServer, RedisTestServer
 from tests.factories import a_campaign
 from tests.fakes import FakeClock, MemoryDeadLetters, MemoryQueue
@@ -63,7 +64,8 @@ class ServiceMachine(RuleBasedStateMachine):
         self.drain = Drain(self.ledger, self.gate, self.dead_letters, Pace(1000, 2, self.clock))
         self.rebuild = Rebuild(self.gate, self.ledger, self.queue, self.clock, quiet_ms=0)
         self.relay = Relay(self.gate, self.queue, self.ledger, self.rebuild, after_ms=0, has_time=lambda: True)
-        self.operator = Campaigns(self.gate, self.ledger, self.dead_letters)
+        self.operator = Campaigns(self.gate, self.ledger, self.dead_letters, self.clock, hold_ms=0)
+        self.door = Door(self.gate, self.sender, SoldOutMemory(self.clock), self.clock)
         self.told: dict[str, Claim] = {}
         self.rows: dict[int, tuple[str, str]] = {}
         self.snapshot: dict[bytes | str, bytes] = {}
@@ -83,7 +85,10 @@ class ServiceMachine(RuleBasedStateMachine):
     def apply(self, *, user: str, fault: Fault | None, asks: bool) -> None:
         self._arm(fault)
         with suppress(FirstcomeError):
-            answer = (my_coupon if asks else apply)(self.id, user, self.gate, self.sender)
+            if asks:
+                answer: object = my_coupon(self.id, user, self.gate, self.sender)
+            else:
+                answer = apply(self.id, user, self.door)
             if isinstance(answer, Admission):
                 claim = self.told.setdefault(user, answer.claim)
                 assert claim.coupon_code == answer.claim.coupon_code or not self.is_honest
@@ -173,7 +178,7 @@ class ServiceMachine(RuleBasedStateMachine):
         capacity = record.campaign.capacity
         self.operator.put(record.campaign)
         for number in range(capacity + 1):
-            last = apply(self.id, f"late-{number}", self.gate, self.sender)
+            last = apply(self.id, f"late-{number}", self.door)
         assert isinstance(last, Refused)
         self._settle()
         assert sorted(self.rows) == list(range(1, capacity + 1))

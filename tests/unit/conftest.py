@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from firstcome import bootstrap, http_api
+from firstcome.apply import Door
 from firstcome.campaigns import Campaigns
 from firstcome.drain import Drain
 from firstcome.http_api import Answer, Event, Handler
 from firstcome.model import Campaign
 from firstcome.observability import logger
 from firstcome.pace import Pace
+from firstcome.sold_out import SoldOutMemory
 from tests.factories import a_campaign
 from tests.fakes import FakeClock, MemoryDeadLetters, MemoryGate, MemoryLedger, MemoryQueue
 from tests.unit import documentation
@@ -76,10 +78,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(bootstrap, "ledger", lambda: made.ledger)
     monkeypatch.setattr(bootstrap, "claim_queue", lambda: made.queue)
     monkeypatch.setattr(bootstrap, "claim_sender", lambda: made.queue)
+    door = Door(made.gate, made.queue, SoldOutMemory(made.clock), made.clock)
+    monkeypatch.setattr(bootstrap, "door", lambda: door)
     monkeypatch.setattr(bootstrap, "dead_letters", lambda: made.dead_letters)
     drain = Drain(made.ledger, made.gate, made.dead_letters, Pace(20, 2, made.clock))
     monkeypatch.setattr(bootstrap, "drain", lambda: drain)
-    monkeypatch.setattr(bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters))
+    monkeypatch.setattr(
+        bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters, made.clock, 0)
+    )
     monkeypatch.setattr(bootstrap, "MonotonicClock", lambda: made.clock)
     monkeypatch.setenv("RELAY_AFTER_SECONDS", "10")
     monkeypatch.setenv("REBUILD_QUIET_SECONDS", "6")

@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 
-_DOMAIN = ["model", "times", "message", "apply", "drain", "relay", "rebuild", "campaigns", "pace", "ports", "errors"]
+_DOMAIN = [
+    "model",
+    "times",
+    "message",
+    "apply",
+    "drain",
+    "relay",
+    "rebuild",
+    "campaigns",
+    "pace",
+    "ports",
+    "errors",
+    "sold_out",
+]
 
 _DRIVERS = ["boto3", "botocore", "redis", "pymysql", "aws_lambda_powertools"]
 

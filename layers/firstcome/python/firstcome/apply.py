@@ -10,7 +10,8 @@ from firstcome.errors import GateUnavailableError
 from firstcome.model import Admission, GateView, Refusal, Refused, new_coupon_code
 
 if TYPE_CHECKING:
-    from firstcome.ports import ClaimSender, Gate
+    from firstcome.ports import ClaimSender, Clock, Gate
+    from firstcome.sold_out import SoldOutMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,22 @@ class NoCoupon:
     """The user has no coupon of this campaign."""
 
 
-def apply(campaign_id: str, user_id: str, gate: Gate, sender: ClaimSender) -> Admission | Refused:
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What an application needs of the world.
+
+    Attributes:
+        sold_out: what this environment remembers, so that it can refuse by itself.
+        clock: the one of that memory.
+    """
+
+    gate: Gate
+    sender: ClaimSender
+    sold_out: SoldOutMemory
+    clock: Clock
+
+
+def apply(campaign_id: str, user_id: str, door: Door) -> Admission | Refused:
     """Admit the user, or say why not. An admission is returned only once its claim is in the queue.
 
     The gate notes a claim as unsent in the step that makes it. So whatever fails after that step, the claim is kept:
@@ -28,9 +44,14 @@ def apply(campaign_id: str, user_id: str, gate: Gate, sender: ClaimSender) -> Ad
         GateUnavailableError: nothing is known; asking again is safe.
         QueueUnavailableError: the claim is kept; asking again sends it.
     """
-    answer = gate.apply(campaign_id, user_id, new_coupon_code())
+    if door.sold_out.refuses(campaign_id, user_id):
+        return Refused(Refusal.SOLD_OUT)
+    asked_at = door.clock.now()
+    answer = door.gate.apply(campaign_id, user_id, new_coupon_code())
     if isinstance(answer, Admission):
-        _make_sure_it_is_queued(answer, gate, sender)
+        _make_sure_it_is_queued(answer, door.gate, door.sender)
+    elif answer.sold_out:
+        door.sold_out.note(campaign_id, user_id, answer.sold_out, asked_at)
     return answer
 
 

@@ -11,8 +11,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from firstcome import settings
-from firstcome.adapters.redis_gate import RedisGate
+from firstcome.adapters.redis_gate import HOLD_MS, RedisGate
 from firstcome.adapters.resp import RespConnection
+from firstcome.apply import Door
+from firstcome.sold_out import REMEMBER_MS, SoldOutMemory
 
 if TYPE_CHECKING:
     import ssl
@@ -60,7 +62,16 @@ def gate() -> RedisGate:
     """Build the gate."""
     where = settings.RedisSettings.from_env()
     tls = (lambda: _tls_context(where.host)) if where.use_tls else None
-    return RedisGate(RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls), where.replica_acks)
+    return RedisGate(
+        RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls), where.replica_acks, REMEMBER_MS, HOLD_MS
+    )
+
+
+@cache
+def door() -> Door:
+    """Build what an application meets."""
+    clock = MonotonicClock()
+    return Door(gate(), claim_sender(), SoldOutMemory(clock), clock)
 
 
 @cache
@@ -141,7 +152,7 @@ def campaigns() -> "Campaigns":
     """Build the operator's side."""
     from firstcome.campaigns import Campaigns
 
-    return Campaigns(gate=gate(), ledger=ledger(), dead_letters=dead_letters())
+    return Campaigns(gate(), ledger(), dead_letters(), MonotonicClock(), HOLD_MS)
 
 
 @cache
@@ -173,6 +184,8 @@ def _connect_to_mysql() -> "MysqlConnection[Cursor]":
 
 
 def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
+    import ssl
+
     import pymysql
 
     from firstcome.adapters.mysql_ledger import SESSION_SQL
@@ -191,7 +204,7 @@ def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
         read_timeout=MYSQL_READ_TIMEOUT_SECONDS,
         write_timeout=MYSQL_READ_TIMEOUT_SECONDS,
         # A context verifies the certificate and the name; PyMySQL's `ssl_ca` alone verifies nothing.
-        ssl=_tls_context(where.host) if where.use_tls else None,
+        ssl=ssl.create_default_context() if where.use_tls else None,
         ssl_disabled=not where.use_tls,
     )
     try:

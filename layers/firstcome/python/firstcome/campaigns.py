@@ -15,7 +15,7 @@ from firstcome.model import (
     Refusal,
     Refused,
 )
-from firstcome.ports import DeadLetters, Gate, Ledger
+from firstcome.ports import Clock, DeadLetters, Gate, Ledger
 from firstcome.times import Millis, from_rfc3339
 
 NAME_MAX = 200
@@ -109,11 +109,17 @@ class Campaigns:
     The ledger must never have fewer seats than the gate admits, or an accepted claim would find none. So capacity is
     raised in the ledger first and lowered in the gate first; what fails in between leaves the gate the lower one, and
     the same request again completes it.
+
+    Attributes:
+        hold_ms: how long the gate holds back a raise of what is sold out. It is waited for, so that whoever asks after
+            the operator has the answer meets the raised capacity.
     """
 
     gate: Gate
     ledger: Ledger
     dead_letters: DeadLetters
+    clock: Clock
+    hold_ms: int
 
     def put(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
         """Make or change a campaign.
@@ -190,13 +196,15 @@ class Campaigns:
     def _change(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
         # A campaign whose making ended before its gate was remembered would never be missed, and so never be rebuilt.
         self.gate.remember(self.ledger.campaign_ids())
-        self._view(campaign.campaign_id)  # A lost gate is refused here, before the ledger is changed.
+        was = self._view(campaign.campaign_id)  # A lost gate is refused here, before the ledger is changed.
         record = self.ledger.find(campaign.campaign_id)
         before = record.campaign if record else campaign
         changed = replace(campaign, paused=before.paused)
         if changed.capacity >= before.capacity:
             self.ledger.update(changed)
             is_done = self.gate.configure(changed)
+            if was.remaining == 0 and changed.capacity > was.campaign.capacity:
+                self.clock.sleep(self.hold_ms)
         else:
             is_done = self.gate.lower(changed)
             if is_done:

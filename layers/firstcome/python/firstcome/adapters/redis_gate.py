@@ -19,7 +19,9 @@ from firstcome.model import (
     Refusal,
     Refused,
     SeatRange,
+    SoldOut,
 )
+from firstcome.sold_out import REMEMBER_MS
 
 SENTINEL_KEY = "firstcome:sentinel"
 """Set of the ids of all campaigns that have a gate. It tells a lost gate from an unknown campaign."""
@@ -73,9 +75,19 @@ class GateKeys:
         return self._key("fenced_at")
 
     @property
+    def winners(self) -> str:
+        """Bitmap: Bloom filter of the users who have a claim."""
+        return self._key("winners")
+
+    @property
     def fenced_on(self) -> str:
         """String: run id of the server where it was closed."""
         return self._key("fenced_on")
+
+
+HOLD_MS = REMEMBER_MS + 100
+"""How long a raised capacity is held back: until nobody remembers any more that all was sold out, and a bit longer,
+because the clocks of two machines do not run alike."""
 
 
 class RedisGate:
@@ -83,11 +95,17 @@ class RedisGate:
 
     Args:
         replica_acks: replicas that must have an accepted claim before it counts (WAIT).
+        remember_ms: how long the callers would remember that all is sold out; 0 for not at all.
+        hold_ms: see `HOLD_MS`.
     """
 
-    def __init__(self, connection: RespConnection, replica_acks: int = 0) -> None:
+    def __init__(
+        self, connection: RespConnection, replica_acks: int = 0, remember_ms: int = 0, hold_ms: int = 0
+    ) -> None:
         self._scripts = GateScripts(connection)
         self._replica_acks = replica_acks
+        self._remember_ms = remember_ms
+        self._hold_ms = hold_ms
 
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`: one round trip, WAIT included."""
@@ -95,8 +113,8 @@ class RedisGate:
         reply, is_confirmed = self._scripts.run_and_wait(
             self._replica_acks,
             "apply",
-            [keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued, keys.free],
-            [user_id, coupon_code, self._replica_acks],
+            [keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued, keys.free, keys.winners],
+            [user_id, coupon_code, self._replica_acks, self._remember_ms],
             with_run_id=True,
         )
         outcome = reply[0].decode()
@@ -108,6 +126,8 @@ class RedisGate:
             return _to_admission(campaign_id, user_id, reply, is_confirmed=is_confirmed)
         if outcome == "not_open":
             return Refused(Refusal.NOT_OPEN, opens_at=int(reply[1]), now=int(reply[2]))
+        if outcome == "sold_out":
+            return Refused(Refusal.SOLD_OUT, sold_out=SoldOut(*reply[1:]) if reply[1:] else None)
         if outcome == "missing":
             self._refuse_if_lost(campaign_id)
             return Refused(Refusal.CAMPAIGN_NOT_FOUND)
@@ -263,8 +283,8 @@ class RedisGate:
         state = "paused" if campaign.paused else "active"
         reply = self._scripts.run(
             "configure",
-            [keys.campaign, keys.accepted],
-            [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, change],
+            [keys.campaign, keys.accepted, keys.winners],
+            [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, change, self._hold_ms],
             with_run_id=True,
         )
         if reply[0] in {b"missing", b"fenced"}:

@@ -1,7 +1,7 @@
 -- Opens a gate that was rebuilt, and hands it the sequences that nobody has: all at once, so that a second rebuild that
 -- thinks itself alone cannot hand them out twice.
 --
--- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at, state, run_id
+-- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at, state, run_id; a rebuilt gate keeps no pages of winners
 -- KEYS[2] accepted   counter: never set back
 -- KEYS[3] fenced_at  string: since when the gate is closed, ms since the epoch
 -- KEYS[4] fenced_on  string: run_id of the server where it was closed
@@ -36,6 +36,7 @@ for i = 9, #ARGV - 1, 2 do
 end
 local accepted = math.max(tonumber(redis.call('GET', accepted_key) or '0'), tonumber(highest))
 redis.call('SET', accepted_key, string.format('%.0f', accepted))
+redis.call('HDEL', campaign_key, 'pages', 'held_until')
 redis.call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
   'state', state, 'run_id', run_id)
 redis.call('DEL', fenced_at_key, fenced_on_key)
