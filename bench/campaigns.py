@@ -1,4 +1,4 @@
-"""Campaigns for the bench: made at a real gate by the product's own code, and events of users who apply."""
+"""Campaigns for the bench, and the events of users who apply."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from firstcome import bootstrap
-from firstcome.model import Campaign
+from local.aws_endpoint import tool_settings
 from local.errors import LocalStackError
+from local.ports import HOST
 from local.processes import ROOT
+from local.workspace import Workspace
+
+QUEUE_PATH = "/000000000000/claims"
+LAYER = ROOT / "layers" / "firstcome" / "python"
 
 LONG_AGO = 1_577_836_800_000
 """2020, in milliseconds since the epoch."""
@@ -20,20 +25,24 @@ LONG_AGO = 1_577_836_800_000
 FAR_AHEAD = 4_070_908_800_000
 """2099."""
 
-LAYER = ROOT / "layers" / "firstcome" / "python"
+
+@dataclass(frozen=True)
+class BenchCampaign:
+    """A campaign to make; open since long ago, and for long, unless it says otherwise."""
+
+    campaign_id: str
+    capacity: int
+    closes_at: int = FAR_AHEAD
 
 
-def make(campaign_id: str, capacity: int, closes_at: int = FAR_AHEAD) -> None:
-    """Make a campaign at the gate that the environment names."""
-    gate = bootstrap.gate()
-    gate.remember([campaign_id])
-    gate.create(Campaign(campaign_id, "Bench", capacity, LONG_AGO, closes_at))
+def make(variables: Mapping[str, str], campaign: BenchCampaign) -> None:
+    """Make a campaign at the gate that `variables` name, by the product's own code in a process of its own.
 
-
-def make_elsewhere(variables: Mapping[str, str], campaign_id: str, capacity: int) -> None:
-    """Make a campaign in a process of its own, so that this one keeps no connection and no setting of it."""
-    command = [sys.executable, "-m", "bench.campaigns", campaign_id, str(capacity)]
-    done = subprocess.run(command, cwd=ROOT, env=dict(variables), capture_output=True, text=True, check=False)
+    So this process keeps no connection and no setting of it.
+    """
+    environment = {**variables, "PYTHONPATH": str(LAYER)}
+    command = [sys.executable, "-m", "bench.make_campaign", json.dumps(asdict(campaign))]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LocalStackError(f"The campaign of the bench could not be made: {done.stderr.strip()}")
 
@@ -50,5 +59,15 @@ def applications(campaign_id: str) -> Callable[[str], dict[str, Any]]:
     return of
 
 
-if __name__ == "__main__":
-    make(sys.argv[1], int(sys.argv[2]))
+def function_variables(workspace: Workspace, redis_port: int, endpoint: str) -> dict[str, str]:
+    """The apply function's variables in template.yaml, with credentials that nobody checks."""
+    return {
+        **tool_settings(workspace, endpoint),
+        "POWERTOOLS_SERVICE_NAME": "firstcome",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        "REDIS_HOST": HOST,
+        "REDIS_PORT": str(redis_port),
+        "REDIS_TLS": "false",
+        "GATE_REPLICA_ACKS": "0",
+        "CLAIM_QUEUE_URL": endpoint + QUEUE_PATH,
+    }

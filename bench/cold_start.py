@@ -24,12 +24,11 @@ from pathlib import Path
 import redis
 
 from bench import campaigns
-from bench.instant_sqs import QUEUE_PATH, start_instant_sqs
+from bench.instant_sqs import start_instant_sqs
 from bench.part import Part, Table
-from local.aws_endpoint import tool_settings
 from local.deploy import Build, sam_environment
 from local.errors import LocalStackError
-from local.ports import HOST, with_free_port
+from local.ports import with_free_port
 from local.processes import ROOT, Processes, Program
 from local.programs import find_program
 from local.progress import Progress
@@ -184,28 +183,13 @@ def _start_services(processes: Processes, workspace: Workspace) -> dict[str, str
     """Start Redis and SQS, open the campaign at both functions; returns the functions' variables."""
     server = with_free_port(lambda port: start_redis(processes, workspace, port))
     endpoint = start_instant_sqs(processes, workspace)
-    variables = function_variables(workspace, server.port, endpoint)
-    environment = {**workspace.service_environment(), **variables, "PYTHONPATH": str(campaigns.LAYER)}
+    variables = campaigns.function_variables(workspace, server.port, endpoint)
     # Enough for one coupon a start, and for half of the requests that follow.
     capacity = STARTS + REQUESTS // 2
-    campaigns.make_elsewhere(environment, CAMPAIGN, capacity)
+    campaigns.make({**workspace.service_environment(), **variables}, campaigns.BenchCampaign(CAMPAIGN, capacity))
     with redis.Redis.from_url(server.url) as client:
         client.set(f"coupons:{{{CAMPAIGN}}}:capacity", capacity * 2)
     return variables
-
-
-def function_variables(workspace: Workspace, redis_port: int, endpoint: str) -> dict[str, str]:
-    """The apply function's variables in template.yaml, with credentials that nobody checks."""
-    return {
-        **tool_settings(workspace, endpoint),
-        "POWERTOOLS_SERVICE_NAME": "firstcome",
-        "POWERTOOLS_LOG_LEVEL": "INFO",
-        "REDIS_HOST": HOST,
-        "REDIS_PORT": str(redis_port),
-        "REDIS_TLS": "false",
-        "GATE_REPLICA_ACKS": "0",
-        "CLAIM_QUEUE_URL": endpoint + QUEUE_PATH,
-    }
 
 
 def _take_turns(

@@ -18,9 +18,6 @@ from local.ports import HOST, with_free_port
 from local.processes import ROOT, Processes, Program, wait_until_ready
 from local.workspace import Workspace
 
-REGION = "us-east-1"
-QUEUE_PATH = "/000000000000/claims"
-
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _TARGET = re.compile(rb"\r\nx-amz-target: *AmazonSQS\.(\w+)", re.IGNORECASE)
 _MESSAGE_ID = "00000000-0000-4000-8000-000000000000"

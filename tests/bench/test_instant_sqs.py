@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from bench.instant_sqs import QUEUE_PATH, answer, start_instant_sqs
+from bench.campaigns import QUEUE_PATH
+from bench.instant_sqs import answer, start_instant_sqs
 from local.processes import Processes
 from local.workspace import Workspace
 
