@@ -26,8 +26,8 @@ from local.redis_server import start_redis
 from local.stack import running_processes
 from local.workspace import Workspace
 
-BLOCKS = 30
-REQUESTS = 200
+BLOCKS = 60
+REQUESTS = 100
 
 FOLDER = ROOT / ".local" / "bench" / "hot_path"
 REFUSED, SOLD_OUT, ACCEPTED = "refused, asked at the gate", "sold out, may answer by itself", "accepted"

@@ -64,14 +64,19 @@ class Invocation:
     """What came of one invocation.
 
     Attributes:
-        payload: the answer as the function wrote it.
-        answer: the same, read; None when it is no JSON.
+        payload: the answer as the function wrote it, or the emulator's own words.
+        answer: the same, read; None for the emulator's own words.
         failed: an exception, a timeout, or a runtime that ended; Lambda's FunctionError.
     """
 
     payload: str
     answer: Any
     failed: bool
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is an answer at all: whatever a function returns is JSON."""
+        return self.answer is not None or not self.failed
 
 
 def built_functions(build: Path) -> dict[str, BuiltFunction]:
@@ -162,7 +167,7 @@ def read_reply(status: int, payload: str) -> Invocation:
     try:
         answer = json.loads(payload)
     except ValueError:
-        # Its own words, such as "Task timed out": whatever a function returns is JSON.
+        # Such as "Task timed out".
         return Invocation(payload, None, failed=True)
     failed = status != http.client.OK or (isinstance(answer, dict) and answer.keys() == ERROR_FIELDS)
     return Invocation(payload, answer, failed)
