@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench import campaigns
+from bench.awake import awake_cores
 from bench.campaigns import LONG_AGO, BenchCampaign
 from bench.hot_plan import Block, Outcome, Plan
 from bench.instant_sqs import start_instant_sqs
@@ -43,7 +44,8 @@ PLANS = (
 FIGURES = {REFUSED: "refused_ratio", SOLD_OUT: "sold_out_cached_ratio", ACCEPTED: "accepted_ratio"}
 
 _NOTE = f"""{BLOCKS} blocks of {REQUESTS} requests of different users for each side, the sides taking turns; medians of
-the blocks' medians, p99 over all requests, CPU of the client process (without Redis and SQS).
+the blocks' medians, p99 over all requests, CPU of the client process (without Redis and SQS). The cores are kept
+awake: waking one takes longer than a call of Redis, on both sides.
 handler: lambda_handler in-process. bare: redis-py's evalsha of the script call that the handler was seen to make, with
 the same arguments; for accepted, boto3's send_message to the same endpoint as well. Redis over loopback, without
 TLS; the SQS endpoint is plaintext and answers at once, so a real send adds the network and TLS to both sides.
@@ -58,7 +60,7 @@ def run() -> Part:
         variables = campaigns.function_variables(workspace, server.port, start_instant_sqs(processes, workspace))
         outcomes = {}
         for plan in PLANS:
-            with progress.step(f"The hot path: {plan.name}"):
+            with progress.step(f"The hot path: {plan.name}"), awake_cores(processes, workspace):
                 outcomes[plan.name] = _run_plan(processes, workspace, plan, variables)
     _check_the_gate_was_asked(outcomes[REFUSED])
     return Part(figures(outcomes), [table(outcomes)])
