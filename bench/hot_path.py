@@ -19,6 +19,7 @@ from bench.campaigns import LONG_AGO, BenchCampaign
 from bench.hot_plan import Block, Outcome, Plan
 from bench.instant_sqs import start_instant_sqs
 from bench.part import Part, Table
+from local.charts import Mark, log_histogram
 from local.errors import LocalStackError
 from local.ports import with_free_port
 from local.processes import ROOT, Processes, Program
@@ -63,7 +64,7 @@ def run() -> Part:
             with progress.step(f"The hot path: {plan.name}"), awake_cores(processes, workspace):
                 outcomes[plan.name] = _run_plan(processes, workspace, plan, variables)
     _check_the_gate_was_asked(outcomes[REFUSED])
-    return Part(figures(outcomes), [table(outcomes)])
+    return Part(figures(outcomes), [table(outcomes)], charts=[chart(name, outcomes[name]) for name in outcomes])
 
 
 def figures(outcomes: Mapping[str, Outcome]) -> dict[str, float]:
@@ -84,6 +85,16 @@ def table(outcomes: Mapping[str, Outcome]) -> Table:
         rows.append([name, "handler", *_cells(outcome.handler), f"{asked:.3f}", f"{logged:.0f}", f"{ratio:.2f}"])
         rows.append(["", "bare", *_cells(outcome.bare), "", "", ""])
     return Table("Hot path of the apply function", columns, rows, _NOTE)
+
+
+def chart(name: str, outcome: Outcome) -> str:
+    """How long the handler's requests took, and where the bare calls' median lies."""
+    took = [one / 1_000 for block in outcome.handler for one in block.took_ns]
+    marks = [
+        Mark(block_median(outcome.handler) / 1_000, "median"),
+        Mark(block_median(outcome.bare) / 1_000, "median of the bare calls"),
+    ]
+    return log_histogram(f"Time in the handler: {name}", took, marks, "microseconds", "requests")
 
 
 def block_median(blocks: Sequence[Block]) -> float:
