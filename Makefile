@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token test mutate check lint fmt types validate
+.PHONY: help install run faults faults-long up down token invoke test mutate check lint fmt types validate
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ token: export SCOPE := $(SCOPE)
 token: export TTL := $(TTL)
 token: ## Print a token for the stack: make token SUB=alice [SCOPE=firstcome/operator] [TTL=seconds]
 	@local/install && exec $(PYTHON) -m local.token
+
+invoke: export FUNCTION := $(FUNCTION)
+invoke: export EVENT := $(EVENT)
+invoke: ## Run a built function on the stack: make invoke FUNCTION=ApplyFunction EVENT=events/apply.json
+	@local/install && exec $(PYTHON) -m local.invoke
 
 test: ## Run every test
 	@local/install tests && exec $(PYTHON) -m pytest

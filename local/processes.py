@@ -88,6 +88,7 @@ class Processes:
         """Stop what is left of the program called `name`, and no longer watch it."""
         process = self._running.pop(name)
         stop_groups([process.pid], process.poll)
+        _collect(process)
         self._tell_watchdog(f"-{process.pid}")
 
     def pid(self, name: str) -> int:
@@ -108,9 +109,7 @@ class Processes:
         """Stop everything, and everything those programs started."""
         stop_groups([process.pid for process in self._running.values()], self._reap)
         for process in self._running.values():
-            # Gone from the group, but on a busy machine perhaps not yet from the table of processes.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(REAP_SECONDS)
+            _collect(process)
         self._dismiss_watchdog()
 
     def leave_running(self, record: Path) -> None:
@@ -138,6 +137,12 @@ class Processes:
             self._tell_watchdog(f"-{process.pid}")
         self._running.clear()
         self._watchdog.communicate()
+
+
+def _collect(process: subprocess.Popen[bytes]) -> None:
+    # Gone from the group, but on a busy machine perhaps not yet from the table of processes.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(REAP_SECONDS)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], program: Program, is_ready: Callable[[], bool]) -> None:

@@ -9,3 +9,5 @@ FOLDER = ROOT / ".local"
 WORKSPACE = Workspace(FOLDER / "up")
 ADDRESSES = FOLDER / "stack.json"
 PROCESSES = FOLDER / "up" / "processes.json"
+BUILD = WORKSPACE.folder / "build"
+VARIABLES = ROOT / "events" / "env.local.json"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from local.addresses import Stack
 from local.errors import run_command
+from local.function_variables import deployed_variables, save
 from local.processes import Processes, all_recorded_run, stop_recorded
 from local.progress import Progress
 from local.signals import signals_as_exceptions, signals_held_back
 from local.stack import start_stack
-from local.standing import ADDRESSES, PROCESSES, WORKSPACE
+from local.standing import ADDRESSES, PROCESSES, VARIABLES, WORKSPACE
 
 
 def main() -> None:
@@ -24,14 +25,17 @@ def main() -> None:
 
 def _start(progress: Progress, lock: int) -> None:
     ADDRESSES.unlink(missing_ok=True)
+    VARIABLES.unlink(missing_ok=True)
     if stop_recorded(PROCESSES):
         progress.say("Stopped what was left of an earlier stack.")
     WORKSPACE.empty()
     processes = Processes(inherited=[lock])
     try:
         stack = start_stack(processes, WORKSPACE, progress, {})
+        variables = deployed_variables(stack, WORKSPACE)
         with signals_held_back():
             processes.leave_running(PROCESSES)
+            save(variables, VARIABLES)
             stack.save(ADDRESSES)
     except BaseException:
         with signals_held_back():
@@ -52,6 +56,8 @@ def _show(stack: Stack) -> None:
 Next:
   make token SUB=alice                             a user's token
   make token SUB=op SCOPE=firstcome/operator       an operator's token
+  make invoke FUNCTION=AdminFunction EVENT=events/put-campaign.json
+                                                   a function without HTTP
   make down                                        stop the stack""")
 
 
