@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, wraps
 from http import HTTPStatus
 from typing import Any
 
@@ -203,13 +203,20 @@ def admitted(admission: Admission) -> Answer:
 
 def refused(answer: Refused) -> Answer:
     """Answer with a refusal."""
-    status, detail = _REFUSALS[answer.refusal]
     if answer.refusal is not Refusal.NOT_OPEN:
-        return problem(status, answer.refusal, detail)
+        return _always_the_same(answer.refusal)
+    status, detail = _REFUSALS[answer.refusal]
     # Rounded up, so that who waits this long is not early again.
     seconds = -(-(answer.opens_at - answer.now) // 1000)
     headers = {"Retry-After": str(seconds)}
     return problem(status, answer.refusal, detail, headers, opens_at=to_rfc3339(answer.opens_at))
+
+
+@cache
+def _always_the_same(refusal: Refusal) -> Answer:
+    """Write a refusal once: the rush is made of them, and nobody changes an answer."""
+    status, detail = _REFUSALS[refusal]
+    return problem(status, refusal, detail)
 
 
 def campaign_body(view: GateView) -> dict[str, Any]:

@@ -138,10 +138,11 @@ class RespConnection:
 
 def pack(commands: Sequence[Command]) -> bytes:
     """Write commands as they go over the wire."""
-    parts: list[bytes] = []
+    parts: list[str] = []
     for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
+        parts.append(f"*{len(command)}\r\n")
         for argument in command:
-            data = argument.encode() if isinstance(argument, str) else b"%d" % argument
-            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+            text = str(argument)
+            size = len(text) if text.isascii() else len(text.encode())
+            parts.append(f"${size}\r\n{text}\r\n")
+    return "".join(parts).encode()
