@@ -6,8 +6,8 @@ import pytest
 
 from firstcome import settings
 from firstcome.errors import SettingsError
-from firstcome.settings import MysqlSettings, PaceSettings, RedisSettings
-from tests.template.cloudformation import FUNCTIONS, properties, template, variables
+from firstcome.settings import ConsoleSettings, MysqlSettings, PaceSettings, RedisSettings
+from tests.template.cloudformation import FUNCTIONS, SERVICE, properties, template, variables
 
 _CLAIM_QUEUE = {"Fn::GetAtt": ["ClaimQueue", "Arn"]}
 _DEAD_LETTER_QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
@@ -28,6 +28,7 @@ _MAY: dict[str, list[tuple[str, object]]] = {
         ("sqs:GetQueueAttributes", _DEAD_LETTER_QUEUE),
         ("secretsmanager:GetSecretValue", _SECRET),
     ],
+    "ConsoleFunction": [],
 }
 
 
@@ -36,7 +37,9 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _statements(function: str) -> list[dict[str, Any]]:
-    return [statement for policy in properties(function)["Policies"] for statement in _listed(policy["Statement"])]
+    return [
+        statement for policy in properties(function).get("Policies", []) for statement in _listed(policy["Statement"])
+    ]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -65,7 +68,8 @@ def test_each_function_has_a_role_of_its_own(function: str) -> None:
     assert "Role" not in properties(function)
     assert "Policies" not in template()["Globals"]["Function"]
     assert all(
-        isinstance(policy, dict) and policy.keys() == {"Statement"} for policy in properties(function)["Policies"]
+        isinstance(policy, dict) and policy.keys() == {"Statement"}
+        for policy in properties(function).get("Policies", [])
     )
 
 
@@ -85,6 +89,7 @@ def test_the_cloud_runs_on_arm() -> None:
 
 
 _EXAMPLES = {
+    "JwtIssuer": "https://issuer.example",
     "RedisHost": "redis.example",
     "MysqlHost": "mysql.example",
     "MysqlSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
@@ -104,8 +109,11 @@ def _environment(function: str, **given: str) -> dict[str, str]:
 
 
 def test_every_function_is_told_what_it_reads() -> None:
-    for function in FUNCTIONS:
+    for function in SERVICE:
         assert RedisSettings.from_env(_environment(function)).host == "redis.example"
+    assert ConsoleSettings.from_env(_environment("ConsoleFunction")) == ConsoleSettings(
+        "https://issuer.example", "firstcome", "firstcome", "openid", "", ("https://issuer.example",)
+    )
     for function in ("DrainFunction", "RelayFunction", "AdminFunction"):
         assert MysqlSettings.from_env(_environment(function)).secret_arn == _EXAMPLES["MysqlSecretArn"]
     for function in ("DrainFunction", "AdminFunction"):
@@ -123,6 +131,11 @@ def test_every_function_is_told_what_it_reads() -> None:
 
 def test_the_way_of_the_rush_does_not_even_know_where_mysql_is() -> None:
     assert not [name for name in variables("ApplyFunction") if name.startswith("MYSQL_")]
+
+
+def test_the_console_knows_who_signs_in_and_nothing_else() -> None:
+    assert {name.split("_")[0] for name in variables("ConsoleFunction")} == {"OIDC", "RUNBOOK", "POWERTOOLS"}
+    assert "VpcConfig" not in properties("ConsoleFunction")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
