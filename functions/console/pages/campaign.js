@@ -44,7 +44,7 @@ export class CampaignView {
     this.canvas = make("canvas", { role: "img" });
     this.rows = make("tbody", {});
     this.big = figures(["remaining", "Remaining"], ["accepted", "Accepted"], ["issued", "Issued"]);
-    this.small = figures(["queued", "In the queue"], ["unsent", "Not in the queue yet"], ["lag", "From accepted to issued"],
+    this.small = figures(["queued", "In the queue"], ["unsent", "Not queued yet"], ["lag", "Lag to MySQL"],
       ["overflow", "Overflow"], ["dead_letters", "Dead letters"]);
     this.small.classList.add("small");
     this.actions = make("div", { class: "row", role: "group", "aria-label": "Actions" });
