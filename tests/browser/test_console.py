@@ -132,6 +132,7 @@ def test_all_campaigns_are_listed_with_their_state(visitors: Visitors, service: 
     running, ended = service.campaign(name="Spring sale"), service.campaign(closes_at="2020-01-02T00:00:00Z")
     page = visitors.operator()
 
+    page.set_viewport_size({"width": 1000, "height": 420})
     expect(page.get_by_role("row").filter(has_text=running)).to_contain_text("open")
     expect(page.get_by_role("row").filter(has_text=ended)).to_contain_text("closed")
     is_fine(page, "console-list")

@@ -1,6 +1,7 @@
 // One campaign: its figures, its chart, its newest coupons, and what an operator can do.
 import { BASE, call } from "./api.js";
 import { Chart } from "./chart.js";
+import { ServerClock } from "./clock.js";
 import { askForCampaign, confirmed, tell } from "./dialogs.js";
 import { make, say, sleep } from "./dom.js";
 import { badge, grouped, shortTime } from "./list.js";
@@ -26,6 +27,7 @@ export class CampaignView {
     this.path = `campaigns/${id}`;
     this.runbook = runbook;
     this.refresh = refresh;
+    this.clock = new ServerClock();
     this.series = histories.get(id) ?? new Series();
     histories.set(id, this.series);
     /** @type {any} */ this.campaign = null;
@@ -61,7 +63,7 @@ export class CampaignView {
 
   /** @returns {Promise<Reading>} */
   async read() {
-    const [shown, counted] = await Promise.all([call("GET", this.path), operate("GET", `${this.path}/stats`)]);
+    const [shown, counted] = await Promise.all([call("GET", this.path, { clock: this.clock }), operate("GET", `${this.path}/stats`)]);
     if (shown.status === 200) {
       this.campaign = shown.body;
     } else if (shown.status === 503 && this.campaign) {
@@ -137,9 +139,9 @@ export class CampaignView {
     const { overflow, dead_letters, oldest_unsent_seconds, unsent } = this.stats;
     const found = [
       overflow > 0 && ["bad", "overflow", `${claims(overflow)} accepted but found no seat in MySQL. It takes a Redis that went back in ` +
-        "time. Each is kept in the table `overflow`: raise the capacity and send them again, or tell the users."],
+        "time. Each is kept in the table overflow: raise the capacity and send them again, or tell the users."],
       dead_letters > 0 && ["warn", "dead-letters", `${dead_letters === 1 ? "1 message" : `${grouped(dead_letters)} messages`} in the ` +
-        "dead-letter queue, of all campaigns together. They could not be read as claims; each says why in its attribute `reason`."],
+        "dead-letter queue, of all campaigns together. They could not be read as claims; each says why in its attribute reason."],
       unsent > 0 && oldest_unsent_seconds > 60 && ["warn", "unsent", `${claims(unsent)} accepted and not in the queue yet, the oldest for ` +
         `${Math.round(oldest_unsent_seconds)} s. The relay sends them every minute; if this grows, SQS or the relay is in trouble.`],
     ].filter((alert) => alert !== false);
@@ -173,8 +175,9 @@ export class CampaignView {
   }
 
   openNow() {
-    const now = new Date().toISOString();
-    return this.put("Open the campaign now?", "Users can claim from this moment on.", "Open now", { opens_at: now });
+    // By the server's clock, which is known to half a second: a moment ago.
+    const opens_at = new Date(this.clock.now() - 1000).toISOString();
+    return this.put("Open the campaign now?", "Users can claim from this moment on.", "Open now", { opens_at });
   }
 
   async change() {
@@ -187,8 +190,8 @@ export class CampaignView {
 
   /** @param {string} question @param {string} text @param {string} verb @param {Record<string, unknown>} changes */
   async put(question, text, verb, changes) {
-    const { name, capacity, opens_at, closes_at, ...rest } = { ...this.campaign, ...changes };
-    if (rest && (await confirmed(question, text, verb))) {
+    const { name, capacity, opens_at, closes_at } = { ...this.campaign, ...changes };
+    if (await confirmed(question, text, verb)) {
       this.report(await operate("PUT", this.path, { name, capacity, opens_at, closes_at }), "The campaign was changed.");
     }
   }
@@ -256,6 +259,7 @@ const claims = (count) => (count === 1 ? "1 claim was" : `${grouped(count)} clai
 function lagText(lag) {
   if (!lag) return "?";
   if (lag.seconds === 0 && !lag.isAtLeast) return "none";
+  if (lag.isAtLeast && lag.seconds < 1) return "some";
   return `${lag.isAtLeast ? "over " : ""}${lag.seconds < 120 ? `${Math.round(lag.seconds)} s` : `${Math.round(lag.seconds / 60)} min`}`;
 }
 

@@ -92,10 +92,11 @@ function frameFor(points, capacity, width, height) {
   };
 }
 
-/** @param {number} value @returns {number} 1, 2 or 5 times a power of ten, and four steps of whole numbers if it can be */
+/** @param {number} value @returns {number} a round number above it, of which a quarter is whole */
 function niceAbove(value) {
   const unit = 10 ** Math.floor(Math.log10(value));
-  return Math.max(4, [1, 1.2, 1.6, 2, 4, 5, 8, 10].map((step) => step * unit).find((nice) => nice >= value) ?? value);
+  const steps = [1, 1.2, 1.6, 2, 4, 6, 8, 10, 12].map((step) => Math.round(step * unit));
+  return steps.find((step) => step >= value && step % 4 === 0) ?? value;
 }
 
 /** @param {Element} element @returns {Record<string, string>} */
@@ -123,16 +124,16 @@ function drawAxes(context, frame, colours) {
   }
   context.textBaseline = "top";
   context.textAlign = "left";
-  context.fillText(ago(frame.to - frame.from), frame.left, frame.top + frame.height + 7);
+  context.fillText(before(frame.to - frame.from), frame.left, frame.top + frame.height + 7);
   context.textAlign = "right";
-  context.fillText("now", frame.left + frame.width, frame.top + frame.height + 7);
+  context.fillText("latest", frame.left + frame.width, frame.top + frame.height + 7);
 }
 
 /** @param {number} milliseconds */
-function ago(milliseconds) {
+function before(milliseconds) {
   const seconds = Math.round(milliseconds / 1000);
-  if (seconds < 120) return `${seconds} s ago`;
-  return seconds < 7200 ? `${Math.round(seconds / 60)} min ago` : `${(seconds / 3600).toFixed(1)} h ago`;
+  if (seconds < 120) return `${seconds} s before`;
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min before` : `${(seconds / 3600).toFixed(1)} h before`;
 }
 
 /**

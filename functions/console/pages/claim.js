@@ -14,6 +14,7 @@ const CAMPAIGN = location.pathname.split("/").at(-2) ?? "";
 const PATH = `campaigns/${CAMPAIGN}`;
 const TEXTS = textsFor(navigator.languages);
 const SOON_MS = 5000;
+const REFUSED_MS = 5000;
 
 /** Seconds between two looks at the campaign, by its state: few, because everybody who waits looks. */
 const LOOK_SECONDS = { not_open: 60, open: 15, paused: 4, sold_out: 30, closed: 120 };
@@ -25,6 +26,7 @@ const known = {
   /** @type {any} */ campaign: null,
   /** @type {Coupon | null} */ coupon: null,
   /** @type {Refusal} */ refusal: "",
+  refusedAt: 0,
   isRestoring: false,
   isAsking: false,
   isExpired: false,
@@ -97,6 +99,7 @@ function settle(answer) {
     signOut(ROLE);
   } else if (answer.code === "sold_out" || answer.code === "closed") {
     known.refusal = answer.code;
+    known.refusedAt = Date.now();
   } else if (answer.code === "campaign_not_found" || answer.code === "invalid_campaign_id") {
     known.refusal = "not_found";
   } else if (answer.status === 403) {
@@ -144,11 +147,12 @@ async function look() {
 }
 
 /**
- * A raised capacity or a moved closing time makes a refusal untrue.
+ * A raised capacity or a moved closing time makes a refusal untrue. Not at once: a cache may have kept what was before.
  * @param {string} state
  */
 function reopen(state) {
-  if ((known.refusal === "sold_out" || known.refusal === "closed") && state !== known.refusal && !known.isAsking) {
+  const isOfThePast = (known.refusal === "sold_out" || known.refusal === "closed") && state !== known.refusal;
+  if (isOfThePast && !known.isAsking && Date.now() - known.refusedAt > REFUSED_MS) {
     known.refusal = "";
   }
 }

@@ -19,6 +19,7 @@ const shown = {
   freshAt: 0,
   nextAt: 0,
   troubleKey: "",
+  turn: 0,
 };
 
 /** @param {Answer | null} failure @param {number} nextAt */
@@ -139,13 +140,18 @@ async function viewOfAddress() {
 async function show() {
   shown.poller?.stop();
   shown.view?.stop();
-  Object.assign(shown, { view: null, poller: null, failure: null, freshAt: 0 });
+  const turn = shown.turn + 1;
+  Object.assign(shown, { view: null, poller: null, failure: null, freshAt: 0, turn });
   if (!session(ROLE)) {
     byId("main").replaceChildren(welcome());
     paintStatus();
     return;
   }
   const view = await viewOfAddress();
+  if (turn !== shown.turn) {
+    view.stop();
+    return; // The address has changed again meanwhile.
+  }
   shown.view = view;
   shown.poller = new Poller(() => view.read(), report);
   byId("main").replaceChildren(view.element);
