@@ -33,6 +33,10 @@ export class CampaignView {
     /** @type {any} */ this.campaign = null;
     /** @type {any} */ this.stats = null;
     this.shownIssued = -1;
+    // What is on the page; it is made anew only when that changes.
+    this.headKey = "";
+    this.alertKey = "";
+    this.actionKey = "";
     this.isStopped = false;
     this.build();
     this.chart = new Chart(this.canvas);

@@ -6,13 +6,7 @@
  */
 export class ServerClock {
   constructor() {
-    this.reset();
-  }
-
-  reset() {
-    /** @type {number} */
     this.least = -Infinity;
-    /** @type {number} */
     this.most = Infinity;
   }
 
@@ -25,7 +19,7 @@ export class ServerClock {
     // A cache may have kept the answer for up to `age` + 1 s.
     const most = date + 1000 + (age > 0 ? (age + 1) * 1000 : 0) - sentAt;
     if (least > this.most || most < this.least) {
-      this.reset(); // One of the clocks was set.
+      [this.least, this.most] = [-Infinity, Infinity]; // One of the clocks was set.
     }
     this.least = Math.max(this.least, least);
     this.most = Math.min(this.most, most);
