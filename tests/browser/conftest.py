@@ -134,14 +134,11 @@ def is_fine(repository: Path) -> Callable[[Page, str], None]:
     """Return a check that everybody can use the page as it is now; it also takes the picture of that name."""
 
     def check(page: Page, name: str) -> None:
-        # Once the last state has been painted.
-        page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
-        page.evaluate(_axe())
-        found = page.evaluate("() => axe.run()")["violations"]
-        weighty = [
-            (rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found if rule["impact"] in _WEIGHTY
-        ]
-        assert weighty == [], name
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            # Once the last state has been painted.
+            page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+            assert _weighty_faults(page) == [], f"{name}, {scheme}"
         folder = os.environ.get("SCREENSHOTS")
         if folder:
             # A dialog alone: behind it are the campaigns of all tests.
@@ -150,6 +147,12 @@ def is_fine(repository: Path) -> Callable[[Page, str], None]:
             shown.screenshot(path=repository / folder / f"{name}.png", animations="disabled")
 
     return check
+
+
+def _weighty_faults(page: Page) -> list[tuple[str, list[str]]]:
+    page.evaluate(_axe())
+    found = page.evaluate("() => axe.run()")["violations"]
+    return [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found if rule["impact"] in _WEIGHTY]
 
 
 @cache
