@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -286,6 +287,30 @@ def test_overflow_and_dead_letters_are_said_in_plain_words(
     expect(page.get_by_text("2 claims were accepted and not in the queue yet, the oldest for 95 s")).to_be_visible()
     expect(page.get_by_text("docs/operations.md").first).to_be_visible()
     is_fine(page, "console-alerts")
+
+
+def test_dead_letters_lead_to_their_place_in_the_runbook(
+    visitors: Visitors, service: Service, repository: Path
+) -> None:
+    campaign_id = service.campaign()
+    page = visitors.operator()
+    stats = service.as_operator("GET", f"/campaigns/{campaign_id}/stats").body
+    page.route("**/stats", lambda route: route.fulfill(json={**stats, "dead_letters": 1, "overflow": 1}))
+
+    def with_runbook(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), "runbook_url": "https://docs.example/operations.md"})
+
+    page.route("**/config.json", with_runbook)
+    _go_to(page, campaign_id)
+
+    links = page.get_by_role("link", name="What to do")
+    expect(links).to_have_count(2)
+    anchors = [
+        str(link.get_attribute("href")).removeprefix("https://docs.example/operations.md#") for link in links.all()
+    ]
+    text = (repository / "docs/operations.md").read_text(encoding="utf-8")
+    headings = {line.strip("# ").lower() for line in text.splitlines() if line.startswith("#")}
+    assert set(anchors) <= headings
 
 
 def test_the_service_throttling_is_said_and_its_wish_kept(visitors: Visitors, service: Service) -> None:

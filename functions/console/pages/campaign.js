@@ -144,9 +144,9 @@ export class CampaignView {
     const found = [
       overflow > 0 && ["bad", "overflow", `${claims(overflow)} accepted but found no seat in MySQL. It takes a Redis that went back in ` +
         "time. Each is kept in the table overflow: raise the capacity and send them again, or tell the users."],
-      dead_letters > 0 && ["warn", "dead-letters", `${dead_letters === 1 ? "1 message" : `${grouped(dead_letters)} messages`} in the ` +
+      dead_letters > 0 && ["warn", "deadletters", `${dead_letters === 1 ? "1 message" : `${grouped(dead_letters)} messages`} in the ` +
         "dead-letter queue, of all campaigns together. They could not be read as claims; each says why in its attribute reason."],
-      unsent > 0 && oldest_unsent_seconds > 60 && ["warn", "unsent", `${claims(unsent)} accepted and not in the queue yet, the oldest for ` +
+      unsent > 0 && oldest_unsent_seconds > 60 && ["warn", "relaynotrunning", `${claims(unsent)} accepted and not in the queue yet, the oldest for ` +
         `${Math.round(oldest_unsent_seconds)} s. The relay sends them every minute; if this grows, SQS or the relay is in trouble.`],
     ].filter((alert) => alert !== false);
     const key = JSON.stringify(found);
