@@ -1,8 +1,11 @@
 """DrainFunction: batches of claims from the queue into the ledger."""
 
+import time
 from typing import Any
 
 from firstcome import bootstrap
+from firstcome.drain import DrainReport
+from firstcome.metrics import Metric
 from firstcome.observability import logger
 
 _RESERVE_MS = 12_000
@@ -22,8 +25,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "drained",
         extra={
             "received": len(bodies),
-            "issued": report.issued,
-            "reseated": report.reseated,
+            "issued": len(report.issued),
+            "reseated": len(report.reseated),
             "overflow": len(report.overflow),
             "failed": len(report.failed),
             "is_marked": report.is_marked,
@@ -36,4 +39,19 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "overflow",
             extra={"campaign_id": item.claim.campaign_id, "sequence": item.claim.sequence, "reason": item.reason.value},
         )
+    _count(report)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failed]}
+
+
+def _count(report: DrainReport) -> None:
+    metrics, now = bootstrap.metrics(), time.time_ns() // 1_000_000
+    for claim in report.issued:
+        metrics.count(Metric.ISSUED, campaign_id=claim.campaign_id)
+        metrics.latencies([max(0, now - claim.accepted_at)], campaign_id=claim.campaign_id)
+    for claim in report.reseated:
+        metrics.count(Metric.RESEATED, campaign_id=claim.campaign_id)
+    for item in report.overflow:
+        metrics.count(Metric.OVERFLOW, campaign_id=item.claim.campaign_id)
+    metrics.count(Metric.QUARANTINED, len(report.unreadable))
+    metrics.count(Metric.REDELIVERED, len(report.failed))
+    metrics.write()

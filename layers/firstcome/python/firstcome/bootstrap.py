@@ -5,6 +5,7 @@ template.yaml. Everything but the gate is imported where it is built, so that a 
 docs/decisions/0005-own-wire-on-the-hot-path.md.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -14,6 +15,7 @@ from firstcome import settings
 from firstcome.adapters.redis_gate import HOLD_MS, RedisGate
 from firstcome.adapters.resp import RespConnection
 from firstcome.apply import Door
+from firstcome.metrics import Metrics
 from firstcome.sold_out import REMEMBER_MS, SoldOutMemory
 
 if TYPE_CHECKING:
@@ -85,6 +87,12 @@ def claim_sender() -> "SqsSender":
     credentials = Credentials(aws.access_key_id, aws.secret_access_key, aws.session_token)
     endpoint = SqsEndpoint(aws.sqs_endpoint_url, aws.region, credentials)
     return SqsSender(queue_url, endpoint, SQS_CONNECT_TIMEOUT_SECONDS, SQS_READ_TIMEOUT_SECONDS, _tls_context)
+
+
+@cache
+def metrics() -> Metrics:
+    """Build what counts for CloudWatch."""
+    return Metrics(MonotonicClock(), sys.stdout)
 
 
 @cache
