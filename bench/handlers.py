@@ -149,7 +149,12 @@ def an_sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
 
 def drain(bodies: Sequence[str]) -> None:
     """Give one batch to the drain function, which must take all of it."""
-    report = functions.drain.app.lambda_handler(an_sqs_event(bodies), CONTEXT)
+    drain_event(an_sqs_event(bodies))
+
+
+def drain_event(event: dict[str, Any]) -> None:
+    """Send an event to the drain function, which must take all of it."""
+    report = functions.drain.app.lambda_handler(event, CONTEXT)
     if report["batchItemFailures"]:
         raise RuntimeError(f"the drain left {len(report['batchItemFailures'])} messages")
 

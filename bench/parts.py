@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench import race
+from bench import drain, race
 from bench.part import Part
 
 PARTS: dict[str, Callable[[], Part]] = {
     "rivals": race.run,
+    "drain": drain.run,
 }

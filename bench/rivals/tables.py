@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bench.rivals.rival import Campaign
@@ -37,6 +38,9 @@ INSERT = (
     " VALUES (%s, %s, %s, UTC_TIMESTAMP(3))"
 )
 
+# Placeholders only: with anything else among them PyMySQL's executemany falls back to a statement a row.
+_INSERT_MANY = INSERT.replace("UTC_TIMESTAMP(3)", "%s")
+
 
 def make_tables(site: Site) -> None:
     """Make the tables; may be repeated."""
@@ -59,7 +63,8 @@ def insert_coupon(cursor: Cursor, campaign: Campaign, user_id: str) -> bool:
 
 def insert_coupons(cursor: Cursor, campaign: Campaign, user_ids: Iterable[str]) -> None:
     """Give many users a coupon, in one statement."""
-    cursor.executemany(INSERT, [(campaign.campaign_id, user_id, new_code()) for user_id in user_ids])
+    now = datetime.now(UTC).replace(tzinfo=None)
+    cursor.executemany(_INSERT_MANY, [(campaign.campaign_id, user_id, new_code(), now) for user_id in user_ids])
 
 
 def count_coupons(cursor: Cursor, campaign: Campaign) -> int:
