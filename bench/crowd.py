@@ -119,3 +119,23 @@ def ask(start: float, end: float) -> Asked:
         began = now
     _client.apply = None
     return Asked(seconds, accepted, began, time.process_time() - cpu_before)
+
+
+def arrive(start: float, end: float, every: float) -> Asked:
+    """Ask for a new user every so many seconds, in a client's process; one after the other when that is too fast."""
+    apply = _client.apply
+    assert apply is not None  # noqa: S101 - get_ready was called
+    seconds = array("d")
+    accepted = 0
+    cpu_before = time.process_time()
+    due = start
+    while due < end:
+        time.sleep(max(0.0, due - time.monotonic()))
+        began = time.monotonic()
+        if began > end:
+            break
+        accepted += apply(str(uuid.uuid4()))
+        seconds.append(time.monotonic() - began)
+        due += every
+    _client.apply = None
+    return Asked(seconds, accepted, time.monotonic(), time.process_time() - cpu_before)

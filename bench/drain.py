@@ -100,7 +100,8 @@ class Bench:
         halves = [(claims[: rows // 2], batch), (claims[rows // 2 :], batch)]
 
         def both() -> float:
-            return max(call_all(self.drains, drain_rows, halves))
+            seconds: list[float] = call_all(self.drains, drain_rows, halves)
+            return max(seconds)
 
         return self._measured(rows, both)
 
@@ -164,7 +165,7 @@ def insert_bare(site: Site, rows: Sequence[Row], batch: int) -> float:
 
 def drain_rows(rows: Sequence[Row], batch: int) -> float:
     """Give the claims to the drain handler as SQS would; returns the seconds it took."""
-    bodies = [_to_body(row) for row in rows]
+    bodies = [to_body(row) for row in rows]
     events = [handlers.an_sqs_event(bodies[start : start + batch]) for start in range(0, len(bodies), batch)]
     with _collected():
         began = time.monotonic()
@@ -184,7 +185,8 @@ def _collected() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _to_body(row: Row) -> str:
+def to_body(row: Row) -> str:
+    """A claim as the queue's message has it."""
     campaign_id, sequence, user_id, code = row
     return json.dumps(
         {

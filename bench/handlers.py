@@ -36,6 +36,7 @@ class Context:
 
 
 CONTEXT = Context()
+CONFLICT = int(HTTPStatus.CONFLICT)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,11 @@ def an_event(route: str, campaign_id: str, user_id: str, body: str | None = None
 def an_apply_event(campaign_id: str, user_id: str) -> dict[str, Any]:
     """The event of a user who applies."""
     return an_event(_APPLY, campaign_id, user_id)
+
+
+def answer(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Send an event to the apply function; returns its answer."""
+    return functions.apply.app.lambda_handler(event, CONTEXT)
 
 
 def apply(event: Mapping[str, Any]) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench import drain, race
+from bench import bystander, drain, race, redis_costs
 from bench.part import Part
 
 PARTS: dict[str, Callable[[], Part]] = {
+    "bystander": bystander.run,
     "rivals": race.run,
     "drain": drain.run,
+    "redis": redis_costs.run,
 }

@@ -44,6 +44,7 @@ class Site:
     mysql: MysqlAddress
     mysql_pid: int
     aws_port: int
+    aws_pid: int
 
     def environment(self, rows_per_second: int = 500) -> dict[str, str]:
         """The variables that the functions read; the drain keeps the pace given."""
@@ -136,7 +137,7 @@ def _start(processes: Processes, workspace: Workspace) -> Site:
     mysql = with_free_port(lambda port: start_mariadb(processes, workspace, port, MARIADB_OPTIONS))
     gate = with_free_port(lambda port: start_redis(processes, workspace, port))
     aws_port = with_free_port(lambda port: _start_endpoint(processes, workspace, mysql, port))
-    return Site(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), aws_port)
+    return Site(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), aws_port, processes.pid("sqs"))
 
 
 def _start_endpoint(processes: Processes, workspace: Workspace, mysql: MysqlAddress, port: int) -> int:

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from bench.priority import step_back
 from local.errors import LocalStackError
 from local.processes import ROOT
 
@@ -24,17 +25,27 @@ END_SECONDS = 5.0
 _IMPORTED_ONCE = ["bench.handlers", "boto3", "botocore.config", "pymysql", "redis", "redis.lock"]
 
 
+def do_nothing() -> None:
+    """Nothing to prepare."""
+
+
 class Worker:
     """One process, which runs one call at a time."""
 
-    def __init__(self, niceness: int = 0) -> None:
-        """`niceness`: how far it steps back for the servers on the same cores."""
+    def __init__(self, prepare: Callable[[], None] = do_nothing) -> None:
+        """`prepare`: a module's own function that the process calls first."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_IMPORTED_ONCE)
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, niceness), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, prepare), daemon=True)
         self._process.start()
         theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process.pid is not None  # noqa: S101 - it was started
+        return self._process.pid
 
     def begin(self, call: Callable[..., Any], *arguments: Any) -> None:
         """Have the worker start a call, which must be a module's own function."""
@@ -67,12 +78,12 @@ class Worker:
 
 
 @contextmanager
-def workers(count: int, niceness: int = 0) -> Iterator[Sequence[Worker]]:
+def workers(count: int, prepare: Callable[[], None] = do_nothing) -> Iterator[Sequence[Worker]]:
     """Start workers, and end them."""
     crowd: list[Worker] = []
     try:
         for _ in range(count):
-            crowd.append(Worker(niceness))  # noqa: PERF401 - those started must be known when one fails
+            crowd.append(Worker(prepare))  # noqa: PERF401 - those started must be known when one fails
         yield crowd
     finally:
         for worker in crowd:
@@ -86,10 +97,16 @@ def call_all(crowd: Sequence[Worker], call: Callable[..., Any], arguments: Seque
     return [worker.outcome() for worker in crowd]
 
 
-def _serve(pipe: Connection, niceness: int) -> None:
+def stand_back() -> None:
+    """Step back, as the first call of a worker that stands for another machine."""
+    os.setsid()
+    step_back(os.getpid())
+
+
+def _serve(pipe: Connection, prepare: Callable[[], None]) -> None:
     # A Ctrl-C in the terminal reaches this process too; the launcher decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(niceness)
+    prepare()
     with suppress(EOFError, BrokenPipeError):
         while True:
             call, arguments = pipe.recv()
