@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from local.errors import LocalStackError
 from local.processes import ROOT
 
 LOG = ROOT / ".local" / "bench" / "workers.log"
-END_SECONDS = 5.0
+END_SECONDS = 2.0
 _IMPORTED_ONCE = ["bench.handlers", "boto3", "botocore.config", "pymysql", "redis", "redis.lock"]
 
 
@@ -67,12 +68,14 @@ class Worker:
         outcome: T = self.outcome()
         return outcome
 
-    def stop(self) -> None:
-        """End the process."""
+    def dismiss(self) -> None:
+        """Let the process end after the call it is in."""
         self._pipe.close()
-        self._process.join(END_SECONDS)
+
+    def stop(self, deadline: float) -> None:
+        """Wait for the end of the process until then, by the monotonic clock; then end it."""
+        self._process.join(max(0.0, deadline - time.monotonic()))
         if self._process.is_alive():
-            # In a call that does not end.
             self._process.kill()
             self._process.join()
 
@@ -87,7 +90,10 @@ def workers(count: int, prepare: Callable[[], None] = do_nothing) -> Iterator[Se
         yield crowd
     finally:
         for worker in crowd:
-            worker.stop()
+            worker.dismiss()
+        deadline = time.monotonic() + END_SECONDS
+        for worker in crowd:
+            worker.stop(deadline)
 
 
 def call_all(crowd: Sequence[Worker], call: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -107,7 +113,8 @@ def _serve(pipe: Connection, prepare: Callable[[], None]) -> None:
     # A Ctrl-C in the terminal reaches this process too; the launcher decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepare()
-    with suppress(EOFError, BrokenPipeError):
+    # The launcher has closed its end: it is done, or gone.
+    with suppress(EOFError, ConnectionError):
         while True:
             call, arguments = pipe.recv()
             pipe.send(_run(call, arguments))
