@@ -1,10 +1,10 @@
 # Every command of the project. `make` alone lists them.
 
 PYTHON := .venv/bin/python
-export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS
+export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token invoke test mutate check lint fmt types validate
+.PHONY: help install run faults faults-long up down token invoke test mutate bench check lint fmt types validate
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ test: ## Run every test
 
 mutate: install ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
 	@exec $(PYTHON) -m tests.mutation
+
+bench: export PYTHONPATH := layers/firstcome/python
+bench: install ## Measure against what one would write instead, in ratios of one run (PARTS="rivals drain" QUICK=1)
+	@exec $(PYTHON) -m bench $(PARTS)
 
 check: lint types validate test ## Everything a change must pass: lint, types, template, tests
 
