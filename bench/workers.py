@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -112,6 +113,12 @@ def stand_back() -> None:
 def _serve(pipe: Connection, prepare: Callable[[], None]) -> None:
     # A Ctrl-C in the terminal reaches this process too; the launcher decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The functions write their metrics there, and Lambda would read them; nobody does here.
+    with open(os.devnull, "w", encoding="utf-8") as sys.stdout:
+        _answer(pipe, prepare)
+
+
+def _answer(pipe: Connection, prepare: Callable[[], None]) -> None:
     prepare()
     # The launcher has closed its end: it is done, or gone.
     with suppress(EOFError, ConnectionError):

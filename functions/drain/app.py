@@ -1,6 +1,7 @@
 """DrainFunction: batches of claims from the queue into the ledger."""
 
 import time
+from collections import Counter
 from typing import Any
 
 from firstcome import bootstrap
@@ -45,13 +46,18 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _count(report: DrainReport) -> None:
     metrics, now = bootstrap.metrics(), time.time_ns() // 1_000_000
+    for metric, claims in (
+        (Metric.ISSUED, report.issued),
+        (Metric.RESEATED, report.reseated),
+        (Metric.OVERFLOW, [item.claim for item in report.overflow]),
+    ):
+        for campaign_id, number in Counter(claim.campaign_id for claim in claims).items():
+            metrics.count(metric, number, campaign_id=campaign_id)
+    oldest: dict[str, int] = {}
     for claim in report.issued:
-        metrics.count(Metric.ISSUED, campaign_id=claim.campaign_id)
-        metrics.latencies([max(0, now - claim.accepted_at)], campaign_id=claim.campaign_id)
-    for claim in report.reseated:
-        metrics.count(Metric.RESEATED, campaign_id=claim.campaign_id)
-    for item in report.overflow:
-        metrics.count(Metric.OVERFLOW, campaign_id=item.claim.campaign_id)
+        oldest[claim.campaign_id] = min(claim.accepted_at, oldest.get(claim.campaign_id, now))
+    for campaign_id, accepted_at in oldest.items():
+        metrics.longest(now - accepted_at, campaign_id=campaign_id)
     metrics.count(Metric.QUARANTINED, len(report.unreadable))
     metrics.count(Metric.REDELIVERED, len(report.failed))
     metrics.write()

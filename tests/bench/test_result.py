@@ -100,7 +100,7 @@ def test_the_drain_is_compared_at_batches_of_a_thousand() -> None:
     some = [drain.Compared(batch, measured(0.1), measured(0.2), measured(0.1)) for batch in (10, 1_000)]
     part = drain.to_part(some)
 
-    assert part.figures == {"drain_ratio": 0.5, "statements_per_coupon": 0.004}
+    assert part.figures == {"drain_ratio": 1.0, "drain_ratio_one_worker": 0.5, "statements_per_coupon": 0.004}
 
 
 def test_the_worst_kind_of_call_decides_the_growth() -> None:

@@ -14,8 +14,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from firstcome.ports import Clock
     from firstcome.times import Millis
 
@@ -24,9 +22,6 @@ NAMESPACE = "Firstcome"
 EVERY_MS = 1_000
 """How long counts are gathered. What an environment has counted last is written with its next request, if there is one;
 what it never writes is this second at most."""
-
-_VALUES_AT_MOST = 100
-"""Values of one metric that a line may have."""
 
 _SETS_AT_MOST = 50
 """Campaigns, times codes, counted at once; more are written early."""
@@ -49,7 +44,7 @@ class Metric(StrEnum):
     GATES_REBUILT = "GatesRebuilt"
     GATES_CLOSED = "GatesClosed"
     ACCEPT_TO_ISSUE = "AcceptToIssue"
-    """Milliseconds from a claim's acceptance to the commit of its row."""
+    """Milliseconds from a claim's acceptance to the commit of its row: the longest of a batch."""
 
 
 type Dimensions = tuple[tuple[str, str], ...]
@@ -65,7 +60,6 @@ class Metrics:
         self._clock = clock
         self._stream = stream
         self._counts: dict[Dimensions, Counter[Metric]] = {}
-        self._latencies: dict[Dimensions, list[int]] = {}
         self._written_at: Millis = clock.now()
 
     def count(self, metric: Metric, number: int = 1, **dimensions: str) -> None:
@@ -75,9 +69,10 @@ class Metrics:
             if len(self._counts) > _SETS_AT_MOST:
                 self.write()
 
-    def latencies(self, values: Iterable[int], **dimensions: str) -> None:
-        """Note how long claims took from acceptance to their row, ms."""
-        self._latencies.setdefault(tuple(dimensions.items()), []).extend(values)
+    def longest(self, milliseconds: int, **dimensions: str) -> None:
+        """Note how long the slowest claim of a batch took from acceptance to its row."""
+        counts = self._counts.setdefault(tuple(dimensions.items()), Counter())
+        counts[Metric.ACCEPT_TO_ISSUE] = max(milliseconds, counts[Metric.ACCEPT_TO_ISSUE])
 
     def write_if_due(self) -> None:
         """Write what was counted, if it has been gathered for `EVERY_MS`."""
@@ -87,15 +82,11 @@ class Metrics:
     def write(self) -> None:
         """Write what was counted."""
         counts, self._counts = self._counts, {}
-        latencies, self._latencies = self._latencies, {}
         self._written_at = self._clock.now()
         for dimensions, numbers in counts.items():
             self._write_line(dimensions, dict(numbers))
-        for dimensions, values in latencies.items():
-            for start in range(0, len(values), _VALUES_AT_MOST):
-                self._write_line(dimensions, {Metric.ACCEPT_TO_ISSUE: values[start : start + _VALUES_AT_MOST]})
 
-    def _write_line(self, dimensions: Dimensions, values: dict[Metric, int | list[int]]) -> None:
+    def _write_line(self, dimensions: Dimensions, values: dict[Metric, int]) -> None:
         names = [name for name, _ in dimensions]
         metrics = [
             {"Name": metric.value, "Unit": "Milliseconds" if metric is Metric.ACCEPT_TO_ISSUE else "Count"}
