@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token invoke test mutate bench check lint fmt types validate
+.PHONY: help install run faults faults-long up down token invoke test mutate bench cost check lint fmt types validate
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ mutate: install ## Put errors into the Lua scripts and the drain, one at a time;
 bench: export PYTHONPATH := layers/firstcome/python
 bench: install ## Measure against what one would write instead, in ratios of one run (PARTS="rivals drain" QUICK=1)
 	@exec $(PYTHON) -m bench $(PARTS)
+
+cost: install ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
+	@exec $(PYTHON) -m bench.cost
 
 check: lint types validate test ## Everything a change must pass: lint, types, template, tests
 
