@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token test mutate check lint fmt types validate
+.PHONY: help install run faults faults-long up down token test mutate check lint fmt types validate audit
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ test: ## Run every test
 mutate: install ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
 	@exec $(PYTHON) -m tests.mutation
 
-check: lint types validate test ## Everything a change must pass: lint, types, template, tests
+check: lint types validate audit test ## Everything a change must pass: lint, types, templates, audit, tests
 
 lint: install
 	$(PYTHON) -m ruff check .
@@ -59,3 +59,6 @@ types: install
 
 validate: install
 	@exec $(PYTHON) -m local.validate
+
+audit: ## Look for unsafe templates and sources, and for secrets (checkov, bandit, detect-secrets)
+	@local/install audit && exec $(PYTHON) -m local.audit
