@@ -1,10 +1,10 @@
 # Every command of the project. `make` alone lists them.
 
 PYTHON := .venv/bin/python
-export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK
+export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token invoke test mutate bench cost check lint fmt types validate
+.PHONY: help install run faults faults-long up down token invoke test mutate bench cost check lint fmt types validate audit
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ faults: install ## Let every fault happen at every external call, then pairs of 
 faults-long: install ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
 	@exec $(PYTHON) -m local.faults_long
 
-up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100")
+up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM)
 	@exec $(PYTHON) -m local.up
 
 down: install ## Stop the stack that `make up` started
@@ -54,7 +54,7 @@ bench: install ## Measure against what one would write instead, in ratios of one
 cost: install ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
 	@exec $(PYTHON) -m bench.cost
 
-check: lint types validate test ## Everything a change must pass: lint, types, template, tests
+check: lint types validate audit test ## Everything a change must pass: lint, types, templates, audit, tests
 
 lint: install
 	$(PYTHON) -m ruff check .
@@ -71,3 +71,6 @@ types: install
 
 validate: install
 	@exec $(PYTHON) -m local.validate
+
+audit: ## Look for unsafe templates and sources, and for secrets (checkov, bandit, detect-secrets)
+	@local/install audit && exec $(PYTHON) -m local.audit
