@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token invoke test mutate bench cost check lint fmt types validate audit
+.PHONY: help install run faults faults-long up down token invoke test mutate bench cost check lint fmt types validate audit pictures
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ invoke: ## Run a built function on the stack: make invoke FUNCTION=ApplyFunction
 
 test: ## Run every test
 	@local/install tests && exec $(PYTHON) -m pytest
+
+pictures: export SCREENSHOTS := docs/images
+pictures: ## Take the pictures of the console and the claim page anew, in docs/images
+	@local/install tests && exec $(PYTHON) -m pytest tests/browser
 
 mutate: install ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
 	@exec $(PYTHON) -m tests.mutation

@@ -88,12 +88,12 @@ def parameters_from_environment() -> dict[str, str]:
 
 def _start_services(processes: Processes, workspace: Workspace) -> _Services:
     install_database(processes, workspace)
-    return _Services(
-        redis=with_free_port(lambda port: start_redis(processes, workspace, port)),
-        mysql=with_free_port(lambda port: start_mariadb(processes, workspace, port)),
-        endpoint_url=with_free_port(lambda port: start_aws_endpoint(processes, workspace, port)),
-        issuer=with_free_port(lambda port: start_issuer(processes, workspace, port)),
-    )
+    redis = with_free_port(lambda port: start_redis(processes, workspace, port))
+    mysql = with_free_port(lambda port: start_mariadb(processes, workspace, port))
+    # The API answers there too, so it is the origin of the pages.
+    endpoint_url = with_free_port(lambda port: start_aws_endpoint(processes, workspace, port))
+    issuer = with_free_port(lambda port: start_issuer(processes, workspace, port, endpoint_url))
+    return _Services(redis, mysql, endpoint_url, issuer)
 
 
 def _template_parameters(services: _Services) -> dict[str, str]:

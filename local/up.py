@@ -46,6 +46,8 @@ def _start(progress: Progress, lock: int) -> None:
 
 def _show(stack: Stack) -> None:
     print(f"""
+  Console  {stack.api_url}/console
+           (press "Sign in" there; any name will do, and no password)
   API      {stack.api_url}
   AWS      {stack.aws_endpoint_url}
   Redis    {stack.redis_url}

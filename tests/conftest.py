@@ -24,8 +24,11 @@ from local.addresses import MysqlAddress
 from local.mariadb_server import install_database, start_mariadb
 from local.ports import with_free_port
 from local.processes import Processes
+from local.progress import Progress
 from local.redis_server import start_redis
+from local.stack import running_stack
 from local.workspace import Workspace
+from tests.e2e.conftest import Service
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,14 @@ def mysql_server(migrated_address: MysqlAddress) -> MysqlTestServer:
 def repository() -> Path:
     """The clone's folder."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def service(repository: Path) -> Iterator[Service]:
+    """The stack, deployed once for all tests of a run; the folder keeps what `sam build` may use again."""
+    folder = repository / ".local" / "test"
+    with running_stack(folder, Progress()) as stack:
+        yield Service(stack, folder)
 
 
 @pytest.fixture

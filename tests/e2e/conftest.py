@@ -3,18 +3,16 @@
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pymysql
-import pytest
 import redis
 
-from local.progress import Progress
-from local.stack import Stack, running_stack
+from local.stack import Stack
 from local.tokens import sign_token
 from tests.factories import a_campaign_id
 
@@ -129,14 +127,6 @@ def eventually[T](read: Callable[[], T], is_there: Callable[[T], bool]) -> T:
         assert time.monotonic() < deadline, f"still {found!r} after {PATIENCE_SECONDS:.0f} s"
         time.sleep(0.1)
     return found
-
-
-@pytest.fixture(scope="session")
-def service(repository: Path) -> Iterator[Service]:
-    """The stack, deployed once for all tests of a run; the folder keeps what `sam build` may use again."""
-    folder = repository / ".local" / "test"
-    with running_stack(folder, Progress()) as stack:
-        yield Service(stack, folder)
 
 
 def _json_or_none(text: str) -> Any:

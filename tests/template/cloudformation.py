@@ -8,7 +8,11 @@ import yaml
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-FUNCTIONS = ["ApplyFunction", "DrainFunction", "RelayFunction", "AdminFunction"]
+SERVICE = ["ApplyFunction", "DrainFunction", "RelayFunction", "AdminFunction"]
+"""The functions that do the work."""
+
+FUNCTIONS = [*SERVICE, "ConsoleFunction"]
+"""All of them; the console's serves pages, and knows nothing of the others."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,14 +59,19 @@ def properties(logical_id: str) -> dict[str, Any]:
     own: dict[str, Any] = resource.get("Properties", {})
     if resource["Type"] != "AWS::Serverless::Function":
         return own
-    return {**template()["Globals"]["Function"], **own}
+    return {**_shared(logical_id), **own}
 
 
 def variables(logical_id: str) -> dict[str, Any]:
     """Return a function's environment variables, the shared ones included."""
-    shared: dict[str, Any] = template()["Globals"]["Function"]["Environment"]["Variables"]
+    shared: dict[str, Any] = _shared(logical_id).get("Environment", {}).get("Variables", {})
     own: dict[str, Any] = properties(logical_id).get("Environment", {}).get("Variables", {})
     return {**shared, **own}
+
+
+def _shared(logical_id: str) -> dict[str, Any]:
+    ignored = template()["Resources"][logical_id].get("IgnoreGlobals", [])
+    return {name: value for name, value in template()["Globals"]["Function"].items() if name not in ignored}
 
 
 def routes(logical_id: str) -> dict[str, dict[str, Any]]:

@@ -45,14 +45,16 @@ class Form:
         """Return what a function's policies say."""
         return [
             statement
-            for policy in self.resources[function]["Properties"]["Policies"]
+            for policy in self.resources[function]["Properties"].get("Policies", [])
             for statement in policy["Statement"]
         ]
 
     def variables(self, function: str) -> dict[str, str]:
         """Return a function's environment; a value that a resource gives is named after it."""
-        shared = self._document["Globals"]["Function"]["Environment"]["Variables"]
-        own = self._document["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
+        resource = self._document["Resources"][function]
+        is_shared = "Environment" not in resource.get("IgnoreGlobals", [])
+        shared = self._document["Globals"]["Function"]["Environment"]["Variables"] if is_shared else {}
+        own = resource["Properties"].get("Environment", {}).get("Variables", {})
         return {name: _as_text(self.resolve(value)) for name, value in {**shared, **own}.items()}
 
     def resolve(self, value: Any) -> Any:

@@ -6,8 +6,8 @@ import pytest
 
 from firstcome import settings
 from firstcome.errors import SettingsError
-from firstcome.settings import MysqlSettings, PaceSettings, RedisSettings
-from tests.template.cloudformation import FUNCTIONS, properties, template, variables
+from firstcome.settings import ConsoleSettings, MysqlSettings, PaceSettings, RedisSettings
+from tests.template.cloudformation import FUNCTIONS, SERVICE, properties, template, variables
 from tests.template.forms import GIVEN, SECRET, Form
 
 _CLAIM_QUEUE = {"Fn::GetAtt": ["ClaimQueue", "Arn"]}
@@ -29,9 +29,10 @@ _QUEUES: dict[str, list[tuple[str, object]]] = {
         ("sqs:GetQueueAttributes", _CLAIM_QUEUE),
         ("sqs:GetQueueAttributes", _DEAD_LETTER_QUEUE),
     ],
+    "ConsoleFunction": [],
 }
 _SECRETS: dict[str, list[tuple[str, object]]] = {
-    function: [] if function == "ApplyFunction" else [("secretsmanager:GetSecretValue", SECRET)]
+    function: [] if function in {"ApplyFunction", "ConsoleFunction"} else [("secretsmanager:GetSecretValue", SECRET)]
     for function in FUNCTIONS
 }
 _OWN_SECRETS: dict[str, list[tuple[str, object]]] = {
@@ -65,7 +66,8 @@ def test_a_function_may_do_what_it_does_and_nothing_else(function: str) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_with_stores_of_the_stacks_own_it_may_connect_to_them_and_nothing_else(function: str) -> None:
-    expected = [*_CONNECT, *_QUEUES[function], *_OWN_SECRETS[function]]
+    connect = _CONNECT if function in SERVICE else []
+    expected = [*connect, *_QUEUES[function], *_OWN_SECRETS[function]]
     assert sorted(_granted(Form(), function), key=str) == sorted(expected, key=str)
 
 
@@ -84,7 +86,8 @@ def test_each_function_has_a_role_of_its_own(function: str) -> None:
     assert "Role" not in properties(function)
     assert "Policies" not in template()["Globals"]["Function"]
     assert all(
-        isinstance(policy, dict) and policy.keys() == {"Statement"} for policy in properties(function)["Policies"]
+        isinstance(policy, dict) and policy.keys() == {"Statement"}
+        for policy in properties(function).get("Policies", [])
     )
 
 
@@ -109,8 +112,11 @@ def _environment(function: str, **given: str) -> dict[str, str]:
 
 
 def test_every_function_is_told_what_it_reads() -> None:
-    for function in FUNCTIONS:
+    for function in SERVICE:
         assert RedisSettings.from_env(_environment(function)).host == "redis.example"
+    assert ConsoleSettings.from_env(_environment("ConsoleFunction")) == ConsoleSettings(
+        "https://issuer.example", "firstcome", "firstcome", "openid", "", ("https://issuer.example",)
+    )
     for function in ("DrainFunction", "RelayFunction", "AdminFunction"):
         assert MysqlSettings.from_env(_environment(function)).secret_arn == SECRET
     for function in ("DrainFunction", "AdminFunction"):
@@ -128,6 +134,11 @@ def test_every_function_is_told_what_it_reads() -> None:
 
 def test_the_way_of_the_rush_does_not_even_know_where_mysql_is() -> None:
     assert not [name for name in variables("ApplyFunction") if name.startswith("MYSQL_")]
+
+
+def test_the_console_knows_who_signs_in_and_nothing_else() -> None:
+    assert {name.split("_")[0] for name in variables("ConsoleFunction")} == {"OIDC", "RUNBOOK", "POWERTOOLS"}
+    assert "VpcConfig" not in properties("ConsoleFunction")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -22,7 +22,7 @@ def test_the_documented_resources_are_there(logical_id: str, kind: str) -> None:
     assert template()["Resources"][logical_id]["Type"] == kind
 
 
-def test_there_is_no_fifth_function() -> None:
+def test_there_is_no_other_function() -> None:
     found = {name for name, resource in template()["Resources"].items() if resource["Type"] == _FUNCTION}
     assert found == set(FUNCTIONS)
 
@@ -43,11 +43,16 @@ def test_the_address_of_the_api_is_an_output() -> None:
     address = template()["Outputs"]["ApiUrl"]["Value"]["Fn::Sub"]
     assert address.startswith("https://${HttpApi}.execute-api.${AWS::Region}.")
     assert not address.endswith("/")
+    assert template()["Outputs"]["ConsoleUrl"]["Value"]["Fn::Sub"] == f"{address}/console"
 
 
 _PARAMETERS = [
     "JwtIssuer",
     "JwtAudience",
+    "OidcClientId",
+    "OidcScopes",
+    "OidcOrigins",
+    "RunbookUrl",
     "RedisHost",
     "RedisPort",
     "RedisTls",

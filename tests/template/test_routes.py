@@ -5,6 +5,7 @@ import pytest
 from firstcome.http_api import OPERATOR_SCOPE
 from functions.admin import app as admin
 from functions.apply import app as apply
+from functions.console import app as console
 from tests.template.cloudformation import FUNCTIONS, properties, routes
 from tests.template.forms import GIVEN, Form
 from tests.unit import documentation
@@ -15,6 +16,7 @@ _PUBLIC = "GET /campaigns/{campaign_id}"
 def test_each_function_has_the_routes_it_handles() -> None:
     assert routes("ApplyFunction").keys() == apply._ROUTES.keys()
     assert routes("AdminFunction").keys() == admin._ROUTES.keys()
+    assert routes("ConsoleFunction").keys() == console._ROUTES.keys()
     assert routes("DrainFunction") == routes("RelayFunction") == {}
 
 
@@ -34,6 +36,12 @@ def test_only_the_campaign_itself_is_public(route: str) -> None:
     assert routes("ApplyFunction")[route].get("Auth") == expected
 
 
+@pytest.mark.parametrize("route", sorted(routes("ConsoleFunction")))
+def test_the_pages_are_public_and_only_read(route: str) -> None:
+    assert routes("ConsoleFunction")[route]["Auth"] == {"Authorizer": "NONE"}
+    assert route.startswith("GET ")
+
+
 def test_every_route_is_on_the_one_api_whose_default_is_a_verified_token() -> None:
     for function in FUNCTIONS:
         for properties_of_route in routes(function).values():
@@ -50,6 +58,7 @@ def test_no_function_is_called_by_anything_else() -> None:
     assert kinds == {
         "ApplyFunction": {"HttpApi"},
         "AdminFunction": {"HttpApi"},
+        "ConsoleFunction": {"HttpApi"},
         "DrainFunction": {"SQS"},
         "RelayFunction": {"ScheduleV2"},
     }

@@ -25,7 +25,7 @@ _DOMAIN = [
 
 _DRIVERS = ["boto3", "botocore", "redis", "pymysql", "aws_lambda_powertools"]
 
-_FUNCTIONS = ["apply", "drain", "relay", "admin"]
+_FUNCTIONS = ["apply", "drain", "relay", "admin", "console"]
 
 _IMPORT_THE_DOMAIN = """
 import importlib, json, sys
@@ -132,6 +132,6 @@ def test_a_function_starts_without_the_drivers_it_does_not_need_at_once(imported
 
 def test_the_hot_path_starts_with_the_standard_library_alone(imported: dict[str, Any]) -> None:
     """Not even the heavy parts of that: they come when a claim is sent, or a server has to be verified."""
-    if imported["function"] == "apply":
+    if imported["function"] in {"apply", "console"}:
         heavy = {"aws_lambda_powertools", "boto3", "botocore", "redis", "asyncio", "ssl", "email"}
         assert heavy & set(imported["modules"]) == set()

@@ -14,6 +14,7 @@ from firstcome.model import Campaign, GateState, Phase, Refusal, is_campaign_id,
 from firstcome.times import from_rfc3339, to_rfc3339
 from functions.admin import app as admin
 from functions.apply import app as apply
+from functions.console import app as console
 from tests.unit import documentation
 from tests.unit.api_events import an_event, an_operators_event, without_token
 from tests.unit.conftest import World
@@ -31,6 +32,7 @@ _REBUILD = "POST /campaigns/{campaign_id}/rebuild"
 
 _OPERATORS = [_PUT, _LIST, _PAUSE, _RESUME, _STATS, _COUPONS, _REBUILD]
 _ALL = [_APPLY, _MINE, _SHOW, *_OPERATORS]
+"""The API's. What the pages' routes answer is in test_console_handler.py."""
 
 _BY_THE_GATEWAY = {401, 429, 500}
 
@@ -172,7 +174,8 @@ def test_every_documented_status_is_answered_by_us_or_by_the_gateway(route: str)
 
 
 def test_every_route_is_documented_and_no_other() -> None:
-    assert set(documentation.operations()) == set(_ALL) == apply._ROUTES.keys() | admin._ROUTES.keys()
+    assert set(_ALL) == apply._ROUTES.keys() | admin._ROUTES.keys()
+    assert set(documentation.operations()) == {*_ALL, *console._ROUTES}
 
 
 def test_the_codes_are_those_that_the_source_can_produce(repository: Path) -> None:
@@ -250,7 +253,7 @@ def test_every_operation_says_what_it_is(route: str) -> None:
 
 def test_every_operation_has_a_name_of_its_own() -> None:
     names = [operation["operationId"] for operation in documentation.operations().values()]
-    assert len(set(names)) == len(names) == len(_ALL)
+    assert len(set(names)) == len(names) == len(_ALL) + len(console._ROUTES)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Settings of the functions, read from the environment when first needed; each fails with the variable's name."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -122,6 +123,41 @@ class PaceSettings:
         return pace
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """Where those who open the console and the claim page sign in.
+
+    Attributes:
+        audience: asked for by issuers that need to be told whom the token is for.
+        scopes: what every user's token is asked with; an operator's gets the operator's scope besides.
+        runbook_url: where the operators' document is read; empty when it has no address.
+        origins: what a page may talk to besides the API, the issuer first.
+    """
+
+    issuer: str
+    client_id: str
+    audience: str
+    scopes: str
+    runbook_url: str
+    origins: tuple[str, ...]
+
+    @classmethod
+    def from_env(cls, env: Environment = os.environ) -> "ConsoleSettings":
+        """Read the OIDC_ variables and RUNBOOK_URL. Raises `SettingsError`."""
+        issuer = _url("OIDC_ISSUER", _text(env, "OIDC_ISSUER"))
+        audience = _text(env, "OIDC_AUDIENCE")
+        runbook = env.get("RUNBOOK_URL", "").strip()
+        further = [_url("OIDC_ORIGINS", url) for url in env.get("OIDC_ORIGINS", "").split()]
+        return cls(
+            issuer=issuer,
+            client_id=env.get("OIDC_CLIENT_ID", "").strip() or audience,
+            audience=audience,
+            scopes=_text(env, "OIDC_SCOPES"),
+            runbook_url=_url("RUNBOOK_URL", runbook) if runbook else "",
+            origins=tuple("/".join(url.split("/")[:3]) for url in (issuer, *further)),
+        )
+
+
 def mysql_owner_secret_arn(env: Environment = os.environ) -> str:
     """Read MYSQL_OWNER_SECRET_ARN; empty where the stack does not own its MySQL."""
     return env.get("MYSQL_OWNER_SECRET_ARN", "")
@@ -156,6 +192,16 @@ def _text(env: Environment, name: str) -> str:
     if not text:
         raise SettingsError(f"{name} must be set")
     return text
+
+
+def _url(name: str, text: str) -> str:
+    # No blanks, quotes, commas or semicolons: it is written into a header that they would split.
+    if not _URL.fullmatch(text):
+        raise SettingsError(f"{name} must be an address that begins with https:// or http://")
+    return text
+
+
+_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&()*+=%\[\]-]+")
 
 
 def _whole(env: Environment, name: str, least: int, most: int) -> int:

@@ -1,0 +1,284 @@
+// One campaign: its figures, its chart, its newest coupons, and what an operator can do.
+import { BASE, call } from "./api.js";
+import { Chart } from "./chart.js";
+import { ServerClock } from "./clock.js";
+import { askForCampaign, confirmed, tell } from "./dialogs.js";
+import { make, say, sleep } from "./dom.js";
+import { badge, grouped, shortTime } from "./list.js";
+import { kindOf, operate } from "./poller.js";
+import { Series } from "./series.js";
+
+/** @typedef {import("./api.js").Answer} Answer */
+/** @typedef {import("./poller.js").Reading} Reading */
+
+const NEWEST = 10;
+
+/** @type {Map<string, Series>} what was seen of each campaign, for as long as the page is open */
+const histories = new Map();
+
+export class CampaignView {
+  /**
+   * @param {string} id
+   * @param {string} runbook where the operators' document is; empty when nobody said
+   * @param {() => void} refresh reads at once
+   */
+  constructor(id, runbook, refresh) {
+    this.id = id;
+    this.path = `campaigns/${id}`;
+    this.runbook = runbook;
+    this.refresh = refresh;
+    this.clock = new ServerClock();
+    this.series = histories.get(id) ?? new Series();
+    histories.set(id, this.series);
+    /** @type {any} */ this.campaign = null;
+    /** @type {any} */ this.stats = null;
+    this.shownIssued = -1;
+    // What is on the page; it is made anew only when that changes.
+    this.headKey = "";
+    this.alertKey = "";
+    this.actionKey = "";
+    this.isStopped = false;
+    this.build();
+    this.chart = new Chart(this.canvas);
+  }
+
+  build() {
+    this.title = make("h1", {}, this.id);
+    this.facts = make("p", { class: "soft" });
+    this.alerts = make("div", { role: "status" });
+    this.result = make("p", { role: "status" });
+    this.canvas = make("canvas", { role: "img" });
+    this.rows = make("tbody", {});
+    this.big = figures(["remaining", "Remaining"], ["accepted", "Accepted"], ["issued", "Issued"]);
+    this.small = figures(["queued", "In the queue"], ["unsent", "Not queued yet"], ["lag", "Lag to MySQL"],
+      ["overflow", "Overflow"], ["dead_letters", "Dead letters"]);
+    this.small.classList.add("small");
+    this.actions = make("div", { class: "row", role: "group", "aria-label": "Actions" });
+    this.element = make("div", {}, this.title, this.facts, this.big, this.small, this.alerts, this.actions, this.result,
+      make("h2", {}, "Over time"), legend(), this.canvas, make("h2", {}, "Newest coupons in MySQL"), this.table());
+  }
+
+  table() {
+    const names = ["Number", "User", "Code", "Accepted", "Issued"];
+    const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)));
+    const table = make("table", { "aria-label": "Newest coupons in MySQL" }, make("thead", {}, head), this.rows);
+    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Newest coupons" }, table);
+  }
+
+  /** @returns {Promise<Reading>} */
+  async read() {
+    const [shown, counted] = await Promise.all([call("GET", this.path, { clock: this.clock }), operate("GET", `${this.path}/stats`)]);
+    if (shown.status === 200) {
+      this.campaign = shown.body;
+    } else if (shown.status === 503 && this.campaign) {
+      this.campaign = { ...this.campaign, state: "unavailable" };
+    }
+    const failure = [counted, shown].find((answer) => answer.status !== 200) ?? null;
+    const hasChanged = counted.status === 200 && this.take(counted.body);
+    this.paint();
+    if (!failure && this.stats.issued !== this.shownIssued) {
+      await this.readNewest();
+    }
+    return { failure, hasChanged };
+  }
+
+  /** @param {any} stats @returns {boolean} whether a figure has changed */
+  take(stats) {
+    const hasChanged = JSON.stringify(stats) !== JSON.stringify(this.stats);
+    this.stats = stats;
+    this.series.add({ at: Date.now(), accepted: stats.accepted, issued: stats.issued, queued: stats.queued });
+    return hasChanged || stats.issued < stats.accepted;
+  }
+
+  async readNewest() {
+    const { issued, accepted } = this.stats;
+    const answer = await operate("GET", `${this.path}/coupons?after=${Math.max(0, accepted - NEWEST)}&limit=${NEWEST}`);
+    if (answer.status === 200) {
+      this.shownIssued = issued;
+      this.rows.replaceChildren(...answer.body.coupons.reverse().map(couponRow));
+    }
+  }
+
+  paint() {
+    if (this.campaign) {
+      this.paintHead();
+    }
+    if (this.stats) {
+      this.paintFigures();
+      this.paintAlerts();
+      this.chart.show(this.series.points, this.stats.capacity);
+    }
+    this.paintActions();
+  }
+
+  paintHead() {
+    const { name, state, capacity, opens_at, closes_at } = this.campaign;
+    const key = JSON.stringify(this.campaign) + (this.stats?.capacity ?? "");
+    if (this.headKey === key) {
+      return; // Not made anew each second: whoever is reading or tabbing would be thrown out.
+    }
+    this.headKey = key;
+    document.title = `${name} · Firstcome console`;
+    this.title.replaceChildren(name, " ", badge(state));
+    const claim = make("a", { href: new URL(`${this.path}/claim`, BASE).href, target: "_blank", rel: "noopener" }, "Claim page");
+    const text = `${this.id} · ${grouped(capacity)} coupons · opens ${shortTime(opens_at)} · closes ${shortTime(closes_at)} · `;
+    const hadFocus = this.facts.contains(document.activeElement);
+    this.facts.replaceChildren(text, claim);
+    if (hadFocus) {
+      claim.focus();
+    }
+  }
+
+  paintFigures() {
+    const { capacity, accepted, issued, queued, unsent, overflow, dead_letters } = this.stats;
+    const counts = { remaining: Math.max(0, capacity - accepted), accepted, issued, queued, unsent, overflow, dead_letters };
+    for (const [name, count] of Object.entries(counts)) {
+      say(this.element.querySelector(`#${name}`), grouped(count));
+    }
+    say(this.element.querySelector("#lag"), lagText(this.series.lag()));
+    this.canvas.setAttribute("aria-label", `Chart over time; now ${accepted} accepted, ${issued} issued, ${queued} in the queue`);
+  }
+
+  paintAlerts() {
+    const { overflow, dead_letters, oldest_unsent_seconds, unsent } = this.stats;
+    const found = [
+      overflow > 0 && ["bad", "overflow", `${claims(overflow)} accepted but found no seat in MySQL. It takes a Redis that went back in ` +
+        "time. Each is kept in the table overflow: raise the capacity and send them again, or tell the users."],
+      dead_letters > 0 && ["warn", "dead-letters", `${dead_letters === 1 ? "1 message" : `${grouped(dead_letters)} messages`} in the ` +
+        "dead-letter queue, of all campaigns together. They could not be read as claims; each says why in its attribute reason."],
+      unsent > 0 && oldest_unsent_seconds > 60 && ["warn", "unsent", `${claims(unsent)} accepted and not in the queue yet, the oldest for ` +
+        `${Math.round(oldest_unsent_seconds)} s. The relay sends them every minute; if this grows, SQS or the relay is in trouble.`],
+    ].filter((alert) => alert !== false);
+    const key = JSON.stringify(found);
+    if (key !== this.alertKey) {
+      this.alertKey = key;
+      this.alerts.replaceChildren(...found.map(([tone, anchor, text]) => make("p", { class: `note ${tone}` }, text, " ", this.help(anchor))));
+    }
+  }
+
+  /** @param {string} anchor @returns {Node} */
+  help(anchor) {
+    const name = "What to do: docs/operations.md";
+    return this.runbook ? make("a", { href: `${this.runbook}#${anchor}`, target: "_blank", rel: "noopener" }, name) : make("em", {}, `${name}.`);
+  }
+
+  paintActions() {
+    const state = this.campaign?.state ?? "unavailable";
+    const offered = [
+      state === "not_open" && ["Open now", () => this.openNow()],
+      this.campaign && ["Change…", () => this.change()],
+      state === "paused" && ["Resume", () => this.resume()],
+      state !== "paused" && state !== "unavailable" && state !== "closed" && ["Pause", () => this.pause()],
+      ["Rebuild the gate", () => this.rebuild()],
+    ].filter(Boolean);
+    const key = offered.map(([label]) => label).join();
+    if (key !== this.actionKey) {
+      this.actionKey = key;
+      this.actions.replaceChildren(...offered.map(([label, click]) => make("button", { type: "button", click }, label)));
+    }
+  }
+
+  openNow() {
+    // By the server's clock, which is known to half a second: a moment ago.
+    const opens_at = new Date(this.clock.now() - 1000).toISOString();
+    return this.put("Open the campaign now?", "Users can claim from this moment on.", "Open now", { opens_at });
+  }
+
+  async change() {
+    const fields = await askForCampaign("Change the campaign", "Continue", this.campaign);
+    if (fields) {
+      const text = `${fields.name}: ${grouped(fields.capacity)} coupons, from ${shortTime(fields.opens_at)} to ${shortTime(fields.closes_at)}.`;
+      await this.put("Change the campaign?", text, "Change", fields);
+    }
+  }
+
+  /** @param {string} question @param {string} text @param {string} verb @param {Record<string, unknown>} changes */
+  async put(question, text, verb, changes) {
+    const { name, capacity, opens_at, closes_at } = { ...this.campaign, ...changes };
+    if (await confirmed(question, text, verb)) {
+      this.report(await operate("PUT", this.path, { name, capacity, opens_at, closes_at }), "The campaign was changed.");
+    }
+  }
+
+  async pause() {
+    const text = "Nobody is admitted until it is resumed. Coupons that were accepted stay, and are issued.";
+    if (await confirmed("Pause the campaign?", text, "Pause")) {
+      this.report(await operate("POST", `${this.path}/pause`), "The campaign is paused.");
+    }
+  }
+
+  async resume() {
+    if (await confirmed("Resume the campaign?", "Users are admitted again, at once.", "Resume")) {
+      this.report(await operate("POST", `${this.path}/resume`), "The campaign goes on.");
+    }
+  }
+
+  async rebuild() {
+    const text = "Makes a lost gate anew from MySQL, once all accepted claims have arrived there; until then users are told to " +
+      "wait. A healthy gate is left as it is.";
+    if (!(await confirmed("Rebuild the gate?", text, "Rebuild"))) {
+      return;
+    }
+    let answer = await operate("POST", `${this.path}/rebuild`);
+    while (answer.code === "queue_not_empty" && !this.isStopped) {
+      tell(this.result, "warn", "Waiting until all accepted claims are in MySQL; then the gate is rebuilt. This takes seconds to minutes.");
+      await sleep(Math.max(1, answer.retryAfter) * 1000);
+      answer = await operate("POST", `${this.path}/rebuild`);
+    }
+    this.report(answer, answer.body.rebuilt ? "The gate was rebuilt." : "The gate is whole; nothing had to be done.");
+  }
+
+  /** @param {Answer} answer @param {string} success */
+  report(answer, success) {
+    const isDone = answer.status === 200 || answer.status === 201;
+    tell(this.result, isDone ? "good" : "bad", isDone ? success : refusalText(answer));
+    this.refresh();
+  }
+
+  stop() {
+    this.isStopped = true;
+    this.chart.stop();
+  }
+}
+
+/** @param {Answer} answer to an action @returns {string} */
+export function refusalText(answer) {
+  const texts = {
+    network: "No answer came, so it is not known whether it was done. Look at the figures, then repeat it: that does no harm.",
+    busy: "Too many requests at the moment. Nothing was changed; try again.",
+    unavailable: "The service answers 503: Redis, MySQL or the queue did not answer, or the gate is lost. Repeating it does no harm.",
+    expired: "The session has ended. Sign in again; nothing was changed.",
+    forbidden: "This account is not an operator.",
+    missing: "There is no such campaign.",
+    failed: "",
+  };
+  const detail = answer.body.detail ?? answer.body.message ?? `The service answered ${answer.status}.`;
+  return texts[kindOf(answer)] || `Not done: ${detail}`;
+}
+
+/** @param {number} count */
+const claims = (count) => (count === 1 ? "1 claim was" : `${grouped(count)} claims were`);
+
+/** @param {ReturnType<Series["lag"]>} lag */
+function lagText(lag) {
+  if (!lag) return "?";
+  if (lag.seconds === 0 && !lag.isAtLeast) return "none";
+  if (lag.isAtLeast && lag.seconds < 1) return "some";
+  return `${lag.isAtLeast ? "over " : ""}${lag.seconds < 120 ? `${Math.round(lag.seconds)} s` : `${Math.round(lag.seconds / 60)} min`}`;
+}
+
+/** @param {...[string, string]} shown id and label */
+function figures(...shown) {
+  return make("dl", { class: "figures" }, ...shown.map(([id, label]) => make("div", {}, make("dt", {}, label), make("dd", { id }, "–"))));
+}
+
+function legend() {
+  const items = [["accepted", "accepted"], ["issued", "issued: a row in MySQL"], ["queued", "in the queue"]];
+  return make("ul", { class: "legend" }, ...items.map(([name, text]) => make("li", { class: name }, make("span", {}, text))));
+}
+
+/** @param {any} coupon */
+function couponRow({ sequence, user_id, coupon_code, accepted_at, issued_at }) {
+  const cells = [grouped(sequence), user_id, make("code", {}, coupon_code), shortTime(accepted_at), shortTime(issued_at)];
+  return make("tr", {}, ...cells.map((cell) => make("td", {}, cell)));
+}

@@ -1,0 +1,174 @@
+// The console: which view is shown, whether what it shows is fresh, and who is signed in.
+import { call } from "./api.js";
+import { CampaignView, refusalText } from "./campaign.js";
+import { askForCampaign, confirmed } from "./dialogs.js";
+import { byId, make, say } from "./dom.js";
+import { ListView, grouped, shortTime } from "./list.js";
+import { config, session, signIn, signOut } from "./oidc.js";
+import { Poller, kindOf, operate } from "./poller.js";
+
+/** @typedef {import("./api.js").Answer} Answer */
+
+const ROLE = "operator";
+const OLD_MS = 8000;
+
+const shown = {
+  /** @type {ListView | CampaignView | null} */ view: null,
+  /** @type {Poller | null} */ poller: null,
+  /** @type {Answer | null} */ failure: null,
+  freshAt: 0,
+  nextAt: 0,
+  troubleKey: "",
+  turn: 0,
+};
+
+/** @param {Answer | null} failure @param {number} nextAt */
+function report(failure, nextAt) {
+  shown.failure = failure;
+  shown.nextAt = nextAt;
+  if (!failure) {
+    shown.freshAt = Date.now();
+  }
+  paintStatus();
+}
+
+function paintStatus() {
+  const age = shown.freshAt ? Math.round((Date.now() - shown.freshAt) / 1000) : 0;
+  const isOld = shown.failure !== null || Date.now() - shown.freshAt > OLD_MS;
+  const text = !shown.freshAt ? "" : isOld ? `Old data: ${age} s` : age < 2 ? "Live" : `Live, ${age} s ago`;
+  say(byId("freshness"), text);
+  byId("freshness").className = isOld ? "bad" : "good";
+  byId("main").classList.toggle("stale", isOld && shown.freshAt > 0);
+  paintTrouble();
+  say(byId("user"), session(ROLE)?.user ?? "");
+  byId("sign-out").hidden = !session(ROLE);
+}
+
+/** Made anew only when it says something else: it is read aloud. The countdown in it is not. */
+function paintTrouble() {
+  const place = byId("trouble");
+  const kind = shown.failure ? kindOf(shown.failure) : "";
+  if (kind !== shown.troubleKey) {
+    shown.troubleKey = kind;
+    place.replaceChildren(...(kind && shown.failure ? [troubleNote(kind, shown.failure)] : []));
+  }
+  const wait = place.querySelector(".wait");
+  if (wait) {
+    const seconds = Math.ceil((shown.nextAt - Date.now()) / 1000);
+    say(wait, seconds > 0 ? `Next try in ${seconds} s.` : "Trying now…");
+  }
+}
+
+/** @param {string} kind @param {Answer} failure */
+function troubleNote(kind, failure) {
+  const isPassing = ["network", "busy", "unavailable", "failed"].includes(kind);
+  const wait = isPassing ? make("span", { class: "wait", "aria-live": "off" }) : null;
+  const again = make("button", { type: "button", click: enter }, "Sign in again");
+  const needsSignIn = kind === "expired" || kind === "forbidden";
+  return make("div", { class: `note ${isPassing ? "warn" : "bad"}` }, troubleText(kind, failure), " ", wait,
+    needsSignIn ? make("div", { class: "row" }, again) : null);
+}
+
+/** @param {string} kind @param {Answer} failure */
+function troubleText(kind, failure) {
+  const texts = {
+    network: "The network is lost: no answer comes. What you see is old; it goes on by itself.",
+    busy: "The service throttles (429). It goes on by itself.",
+    unavailable: "The service answers 503: Redis, MySQL or the queue does not answer, or the gate of this campaign is lost. " +
+      "Nothing accepted is lost. It goes on by itself.",
+    expired: "Your session has ended. What you see is old.",
+    forbidden: "This account is not an operator: its token has not the scope firstcome/operator.",
+    missing: "There is no such campaign.",
+  };
+  return texts[/** @type {keyof typeof texts} */ (kind)] ?? `The service answered ${failure.status}. It is tried again.`;
+}
+
+async function enter() {
+  try {
+    await signIn(ROLE);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : "";
+    byId("trouble").replaceChildren(make("div", { class: "note bad" }, `Signing in is not possible right now. ${reason}`));
+  }
+}
+
+function leave() {
+  signOut(ROLE);
+  void show();
+}
+
+async function create() {
+  const fields = await askForCampaign("New campaign", "Continue", {});
+  if (!fields) {
+    return;
+  }
+  const { campaign_id, name, capacity, opens_at, closes_at } = fields;
+  // A PUT would change a campaign that is there already.
+  const found = await call("GET", `campaigns/${campaign_id}`);
+  if (found.code !== "campaign_not_found") {
+    complain(found.status === 200 ? `There is a campaign ${campaign_id} already.` : refusalText(found));
+    return;
+  }
+  const text = `${name}: ${grouped(capacity)} coupons, from ${shortTime(opens_at)} to ${shortTime(closes_at)}.`;
+  if (!(await confirmed(`Create ${campaign_id}?`, text, "Create"))) {
+    return;
+  }
+  const answer = await operate("PUT", `campaigns/${campaign_id}`, { name, capacity, opens_at, closes_at });
+  if (answer.status === 200 || answer.status === 201) {
+    location.hash = `#/campaigns/${campaign_id}`;
+  } else {
+    complain(refusalText(answer));
+  }
+}
+
+/** @param {string} text */
+function complain(text) {
+  byId("main").prepend(make("p", { class: "note bad", role: "alert" }, text));
+}
+
+/** @returns {Promise<ListView | CampaignView>} the view that the address names */
+async function viewOfAddress() {
+  const id = /^#\/campaigns\/([a-z0-9][a-z0-9-]{0,62})$/.exec(location.hash)?.[1];
+  if (!id) {
+    document.title = "Firstcome console";
+    return new ListView(() => void create());
+  }
+  const runbook = await config().then((settings) => settings.runbook_url, () => "");
+  return new CampaignView(id, runbook, () => shown.poller?.now());
+}
+
+async function show() {
+  shown.poller?.stop();
+  shown.view?.stop();
+  const turn = shown.turn + 1;
+  Object.assign(shown, { view: null, poller: null, failure: null, freshAt: 0, turn });
+  if (!session(ROLE)) {
+    byId("main").replaceChildren(welcome());
+    paintStatus();
+    return;
+  }
+  const view = await viewOfAddress();
+  if (turn !== shown.turn) {
+    view.stop();
+    return; // The address has changed again meanwhile.
+  }
+  shown.view = view;
+  shown.poller = new Poller(() => view.read(), report);
+  byId("main").replaceChildren(view.element);
+  paintStatus();
+  shown.poller.start();
+}
+
+function welcome() {
+  const button = make("button", { type: "button", class: "main", click: () => void enter() }, "Sign in");
+  return make("div", {}, make("h1", {}, "Firstcome console"),
+    make("p", {}, "Make campaigns, and watch how far their coupons are. It is for operators."), make("div", { class: "row" }, button));
+}
+
+byId("sign-out").addEventListener("click", leave);
+addEventListener("hashchange", () => {
+  void show();
+  byId("main").focus();
+});
+setInterval(paintStatus, 1000);
+await show();
