@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.cloudformation import FUNCTIONS, nested, template
+from tests.template.cloudformation import FUNCTIONS, SERVICE, nested, template
 from tests.template.forms import GIVEN, Form
 
 _PARTS = {"Network": "network", "Gate": "gate", "Ledger": "ledger", "Users": "users", "Observability": "observability"}
@@ -83,7 +83,7 @@ def test_no_value_of_a_part_is_a_list_which_a_nested_stack_does_not_take(environ
         assert not [value for value in made[part]["Properties"]["Parameters"].values() if isinstance(value, list)]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", SERVICE)
 def test_a_function_is_sent_to_the_own_stores_over_tls(function: str) -> None:
     told = Form(RedisTls="false", MysqlTls="false").variables(function)
     assert told["REDIS_HOST"] == "Gate.Outputs.Host"
