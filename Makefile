@@ -1,10 +1,10 @@
 # Every command of the project. `make` alone lists them.
 
 PYTHON := .venv/bin/python
-export CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS
+export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token invoke test mutate check lint fmt types validate pictures
+.PHONY: help install run faults faults-long up down token invoke test mutate bench cost check lint fmt types validate audit pictures
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ faults: install ## Let every fault happen at every external call, then pairs of 
 faults-long: install ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
 	@exec $(PYTHON) -m local.faults_long
 
-up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100")
+up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM)
 	@exec $(PYTHON) -m local.up
 
 down: install ## Stop the stack that `make up` started
@@ -51,7 +51,14 @@ pictures: ## Take the pictures of the console and the claim page anew, in docs/i
 mutate: install ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
 	@exec $(PYTHON) -m tests.mutation
 
-check: lint types validate test ## Everything a change must pass: lint, types, template, tests
+bench: export PYTHONPATH := layers/firstcome/python
+bench: install ## Measure against what one would write instead, in ratios of one run (PARTS="rivals drain" QUICK=1)
+	@exec $(PYTHON) -m bench $(PARTS)
+
+cost: install ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
+	@exec $(PYTHON) -m bench.cost
+
+check: lint types validate audit test ## Everything a change must pass: lint, types, templates, audit, tests
 
 lint: install
 	$(PYTHON) -m ruff check .
@@ -68,3 +75,6 @@ types: install
 
 validate: install
 	@exec $(PYTHON) -m local.validate
+
+audit: ## Look for unsafe templates and sources, and for secrets (checkov, bandit, detect-secrets)
+	@local/install audit && exec $(PYTHON) -m local.audit

@@ -44,6 +44,9 @@ def start_aws_endpoint(processes: Processes, workspace: Workspace, port: int) ->
         "MINISTACK_HOST": HOST,
         "S3_DATA_DIR": str(folder / "s3"),
         "STATE_DIR": str(folder / "state"),
+        # With AUTH=true each call is held to its caller's IAM policies; these are then who may do everything.
+        "AUTH": os.environ.get("AUTH", "false"),
+        **CREDENTIALS,
         **_no_other_account(workspace),
     }
     program = Program(

@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 760, 270
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 18, 46
 NAME_WIDTH = 150
 TICKS = 5
+# Of a chart of named bars: room for the names and for the values behind the bars, and the height of one bar's row.
+BAR_NAMES, BAR_VALUES, BAR_ROW = 260, 70, 24
 STEPS = (1, 2, 5)
 # A limit higher than this many times the lines would press them flat.
 NEAR = 4
@@ -23,6 +25,15 @@ class Series:
     name: str
     style: str
     values: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A named value."""
+
+    name: str
+    style: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,21 @@ def log_histogram(title: str, values: Sequence[float], marks: Sequence[Mark], x_
     return _picture(title, parts)
 
 
+def named_bars(title: str, bars: Sequence[Bar], label: str) -> str:
+    """One bar below the other, each with its name before it and its value behind it."""
+    x = Scale(0, max((bar.value for bar in bars), default=0) or 1, BAR_NAMES, WIDTH - BAR_VALUES)
+    parts = []
+    for number, bar in enumerate(bars):
+        top = number * BAR_ROW
+        end = x.place(bar.value)
+        parts.append(_text(BAR_NAMES - 8, top + 16, bar.name, "end"))
+        parts.append(_rectangle(BAR_NAMES, top + 3, end - BAR_NAMES, BAR_ROW - 6, bar.style))
+        parts.append(_text(end + 6, top + 16, _number(float(f"{bar.value:.3g}")), "start"))
+    height = len(bars) * BAR_ROW + 18
+    parts.append(_text(BAR_NAMES, height - 4, label, "start"))
+    return _picture(title, parts, height)
+
+
 def _linear_frame(x_high: float, y_high: float, x_label: str, y_label: str) -> tuple[Scale, Scale, list[str]]:
     x = Scale(0, x_high or 1, LEFT, WIDTH - RIGHT)
     y, parts = _y_axis(y_high, y_label)
@@ -169,8 +195,8 @@ def _text(at: float, height: float, text: str, anchor: str) -> str:
     return f'<text x="{at}" y="{height}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _picture(title: str, parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>{"".join(parts)}</svg>'
+def _picture(title: str, parts: Sequence[str], height: int = HEIGHT) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img"><title>{escape(title)}</title>{"".join(parts)}</svg>'
 
 
 def _ticks(highest: float) -> list[float]:

@@ -24,6 +24,7 @@ def complete_deployment(template: DeployedTemplate) -> None:
             _HttpApi(api_id, template).import_body(template.resolve(properties["Body"]))
     _limit_functions(template)
     _limit_queue_mappings(template)
+    _follow_the_latest(template)
 
 
 class _HttpApi:
@@ -107,3 +108,14 @@ def _limit_queue_mappings(template: DeployedTemplate) -> None:
         if "ScalingConfig" in properties:
             limit = int(template.resolve(properties["ScalingConfig"]["MaximumConcurrency"]))
             functions.update_event_source_mapping(UUID=uuid, ScalingConfig={"MaximumConcurrency": limit})
+
+
+def _follow_the_latest(template: DeployedTemplate) -> None:
+    """Let an alias stand for the function as it is: changing the function's settings changes what the API calls.
+
+    In the cloud an alias stands for a version, which a deployment moves; here nothing is moved.
+    """
+    functions = client("lambda", template.endpoint_url)
+    for alias in template.of_type("AWS::Lambda::Alias"):
+        function, _, name = alias.rpartition(":")
+        functions.update_alias(FunctionName=function, Name=name, FunctionVersion="$LATEST")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,15 +31,19 @@ def install_database(processes: Processes, workspace: Workspace) -> None:
     processes.run(_program("mariadb-install-db", options, workspace, folder))
 
 
-def start_mariadb(processes: Processes, workspace: Workspace, port: int) -> MysqlAddress:
+def start_mariadb(
+    processes: Processes, workspace: Workspace, port: int, more_options: Sequence[str] = ()
+) -> MysqlAddress:
     """Start MariaDB with one database, and one user who has rights on that database only."""
     address = MysqlAddress(HOST, port, USER, secrets.token_urlsafe(18), DATABASE)
-    start_mariadb_again(processes, workspace, address)
+    start_mariadb_again(processes, workspace, address, more_options)
     return address
 
 
-def start_mariadb_again(processes: Processes, workspace: Workspace, address: MysqlAddress) -> None:
-    """Start MariaDB on what its data folder holds, at the address it had."""
+def start_mariadb_again(
+    processes: Processes, workspace: Workspace, address: MysqlAddress, more_options: Sequence[str] = ()
+) -> None:
+    """Start MariaDB on what its data folder holds, at the address it had. Of an option given twice, the last counts."""
     folder = workspace.data / "mariadb"
     options = [
         f"--port={address.port}",
@@ -52,6 +57,7 @@ def start_mariadb_again(processes: Processes, workspace: Workspace, address: Mys
         "--skip-log-bin",
         "--innodb-log-file-size=16M",
         "--innodb-buffer-pool-size=64M",
+        *more_options,
     ]
     program = _program(LOG, options, workspace, folder)
     wait_until_ready(processes.start(program), program, lambda: _answers(address))

@@ -39,7 +39,7 @@ EXECUTION_ENVIRONMENT = "AWS_Lambda_python3.13"
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 ERROR_FIELDS = {"errorMessage", "errorType", "requestId", "stackTrace"}
 GRACE_SECONDS = 10
-LOG_SECONDS = 2.0
+LOG_SECONDS = 15.0
 
 _OWN_LINE = re.compile(r"^\d\d \w{3} \d{4} [\d:,]+ \[\w+\] \(rapid\) ")
 _FRAME = re.compile(r"^(START|END|REPORT) RequestId: ")

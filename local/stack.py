@@ -98,6 +98,7 @@ def _start_services(processes: Processes, workspace: Workspace) -> _Services:
 
 def _template_parameters(services: _Services) -> dict[str, str]:
     return {
+        "Environment": "local",
         "LambdaArchitecture": "x86_64",
         "JwtIssuer": services.issuer,
         "JwtAudience": AUDIENCE,

@@ -18,6 +18,7 @@ class DeployedTemplate:
     """A stack's processed template and what its names stand for."""
 
     resources: dict[str, dict[str, Any]]
+    conditions: dict[str, Any]
     references: dict[str, str]
     outputs: dict[str, str]
     endpoint_url: str
@@ -36,16 +37,31 @@ class DeployedTemplate:
             return [self.resolve(item) for item in value]
         if not isinstance(value, dict):
             return value
-        match list(value.items()):
-            case [("Ref", str(name))]:
-                return self._reference(name)
-            case [("Fn::GetAtt", [str(name), str(attribute)])]:
-                return self._reference(f"{name}.{attribute}")
-            case [("Fn::Sub", str(text))]:
-                return PLACEHOLDER.sub(lambda match: self._reference(match[1]), text)
-            case [(str(name), _)] if name.startswith("Fn::"):
-                raise LocalStackError(f"The local launcher cannot resolve `{name}` in an API or a function's limits.")
+        if len(value) == 1:
+            ((name, argument),) = value.items()
+            if name == "Ref" or name.startswith("Fn::"):
+                return self._call(name, argument)
         return {key: self.resolve(item) for key, item in value.items()}
+
+    def _call(self, function: str, argument: Any) -> Any:
+        match function, argument:
+            case "Ref", str(name):
+                return self._reference(name)
+            case "Fn::GetAtt", [str(name), str(attribute)]:
+                return self._reference(f"{name}.{attribute}")
+            case "Fn::Sub", str(text):
+                return PLACEHOLDER.sub(lambda match: self._reference(match[1]), text)
+            case "Fn::If", [str(condition), if_true, if_false]:
+                return self.resolve(if_true if self._holds(self.conditions[condition]) else if_false)
+        raise LocalStackError(f"The local launcher cannot resolve `{function}` in an API or a function's limits.")
+
+    def _holds(self, condition: Any) -> bool:
+        match list(condition.items()):
+            case [("Fn::Equals", [left, right])]:
+                return str(self.resolve(left)) == str(self.resolve(right))
+            case [("Fn::Not", [negated])]:
+                return not self._holds(negated)
+        raise LocalStackError("The local launcher cannot resolve this condition of an API or a function's limits.")
 
     def _reference(self, name: str) -> str:
         resource, _, attribute = name.partition(".")
@@ -75,4 +91,4 @@ def deployed_template(stack_name: str, endpoint_url: str) -> DeployedTemplate:
     }
     template = json.loads(body) if isinstance(body, str) else body
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    return DeployedTemplate(template["Resources"], references, outputs, endpoint_url)
+    return DeployedTemplate(template["Resources"], template.get("Conditions", {}), references, outputs, endpoint_url)

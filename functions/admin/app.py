@@ -26,7 +26,11 @@ def lambda_handler(event: Event, context: Any) -> Any:  # noqa: ARG001 - Lambda'
     """
     try:
         if event.get("action") == "migrate":
-            bootstrap.campaigns().migrate()
+            owner = bootstrap.ledger_owner()
+            if owner:
+                owner.migrate()
+            else:
+                bootstrap.campaigns().migrate()
             return {"migrated": True}
         return http_api.route(event, _ROUTES)
     finally:

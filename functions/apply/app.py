@@ -6,17 +6,32 @@ from typing import Any
 from firstcome import bootstrap, http_api
 from firstcome.apply import NoCoupon, apply, my_coupon, show_campaign
 from firstcome.http_api import Answer, Event, Request
-from firstcome.model import Refused
+from firstcome.metrics import Metric
+from firstcome.model import Admission, Refusal, Refused
 
 
 def lambda_handler(event: Event, context: Any) -> Answer:  # noqa: ARG001 - Lambda's signature
     """Answer one request of the HTTP API."""
-    return http_api.route(event, _ROUTES)
+    answer = http_api.route(event, _ROUTES)
+    metrics = bootstrap.metrics()
+    if answer["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
+        metrics.count(Metric.UNAVAILABLE)
+    metrics.write_if_due()
+    return answer
 
 
 def _apply(request: Request) -> Answer:
     answer = apply(request.campaign_id, request.user_id, bootstrap.door())
+    _count(request.campaign_id, answer)
     return http_api.refused(answer) if isinstance(answer, Refused) else http_api.admitted(answer)
+
+
+def _count(campaign_id: str, answer: Admission | Refused) -> None:
+    if isinstance(answer, Admission):
+        bootstrap.metrics().count(Metric.ACCEPTED if answer.is_new else Metric.REPLAYED, campaign_id=campaign_id)
+    elif answer.refusal is not Refusal.CAMPAIGN_NOT_FOUND:
+        # Not for names that anybody may invent: each would be a metric, and paid for.
+        bootstrap.metrics().count(Metric.REFUSED, campaign_id=campaign_id, code=answer.refusal)
 
 
 def _my_coupon(request: Request) -> Answer:

@@ -1,8 +1,12 @@
 """DrainFunction: batches of claims from the queue into the ledger."""
 
+import time
+from collections import Counter
 from typing import Any
 
 from firstcome import bootstrap
+from firstcome.drain import DrainReport
+from firstcome.metrics import Metric
 from firstcome.observability import logger
 
 _RESERVE_MS = 12_000
@@ -22,8 +26,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "drained",
         extra={
             "received": len(bodies),
-            "issued": report.issued,
-            "reseated": report.reseated,
+            "issued": len(report.issued),
+            "reseated": len(report.reseated),
             "overflow": len(report.overflow),
             "failed": len(report.failed),
             "is_marked": report.is_marked,
@@ -36,4 +40,24 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "overflow",
             extra={"campaign_id": item.claim.campaign_id, "sequence": item.claim.sequence, "reason": item.reason.value},
         )
+    _count(report)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failed]}
+
+
+def _count(report: DrainReport) -> None:
+    metrics, now = bootstrap.metrics(), time.time_ns() // 1_000_000
+    for metric, claims in (
+        (Metric.ISSUED, report.issued),
+        (Metric.RESEATED, report.reseated),
+        (Metric.OVERFLOW, [item.claim for item in report.overflow]),
+    ):
+        for campaign_id, number in Counter(claim.campaign_id for claim in claims).items():
+            metrics.count(metric, number, campaign_id=campaign_id)
+    oldest: dict[str, int] = {}
+    for claim in report.issued:
+        oldest[claim.campaign_id] = min(claim.accepted_at, oldest.get(claim.campaign_id, now))
+    for campaign_id, accepted_at in oldest.items():
+        metrics.longest(now - accepted_at, campaign_id=campaign_id)
+    metrics.count(Metric.QUARANTINED, len(report.unreadable))
+    metrics.count(Metric.REDELIVERED, len(report.failed))
+    metrics.write()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from firstcome import bootstrap
+from firstcome.metrics import Metric
 from firstcome.observability import logger
 
 _RESERVE_MS = 10_000
@@ -20,4 +21,10 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # no
     did = {"sent": report.sent, "refused": report.refused, "rebuilt": report.rebuilt, "closed": report.closed}
     if any(did.values()):
         logger().warning("relayed", extra=did)
+    metrics = bootstrap.metrics()
+    metrics.count(Metric.RELAYED, report.sent)
+    metrics.count(Metric.RELAY_REFUSED, report.refused)
+    metrics.count(Metric.GATES_REBUILT, len(report.rebuilt))
+    metrics.count(Metric.GATES_CLOSED, len(report.closed))
+    metrics.write()
     return did

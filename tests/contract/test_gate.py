@@ -5,12 +5,14 @@ from typing import Any, Protocol
 
 import pytest
 
+from firstcome.adapters.redis_gate import RedisGate
 from firstcome.errors import GateLostError, GateUnavailableError
 from firstcome.model import Admission, Claim, GateState, GateView, Refusal, Refused, new_coupon_code
 from firstcome.ports import Gate
 from tests.conftest import RedisTestServer
 from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign, a_campaign_id, a_claim, a_user_id
 from tests.fakes import FakeClock, MemoryGate
+from tests.gate_user import connection_as_gate_user
 
 
 class GateWorld(Protocol):
@@ -37,19 +39,22 @@ class MemoryWorld:
 class RedisWorld:
     """The adapter on a real Redis."""
 
-    def __init__(self, server: RedisTestServer) -> None:
+    def __init__(self, server: RedisTestServer, *, as_gate_user: bool = False) -> None:
         self.server = server
-        self.gate: Gate = server.gate()
+        self.gate: Gate = RedisGate(connection_as_gate_user(server)) if as_gate_user else server.gate()
 
     def lose(self) -> None:
         self.server.client.flushall()
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "redis as the user of the stack's own gate"])
 def world(request: pytest.FixtureRequest) -> GateWorld:
-    """Both worlds, one after the other; the service has been set up, and has no campaign."""
+    """Each world, one after the other; the service has been set up, and has no campaign."""
     made: GateWorld
-    made = MemoryWorld() if request.param == "memory" else RedisWorld(request.getfixturevalue("redis_server"))
+    if request.param == "memory":
+        made = MemoryWorld()
+    else:
+        made = RedisWorld(request.getfixturevalue("redis_server"), as_gate_user="user" in request.param)
     made.gate.remember([])
     return made
 

@@ -78,4 +78,6 @@ def test_what_a_function_raises_is_a_failure_with_its_log(invoke: Invoke) -> Non
 def test_what_a_function_logs_is_told_apart_from_its_answer(invoke: Invoke, repository: Path) -> None:
     ran = invoke("DrainFunction", read_event(repository / "events" / "drain-unreadable.json"))
     assert json.loads(ran.answer) == {"batchItemFailures": []}
-    assert [json.loads(line)["message"] for line in ran.log.splitlines()] == ["drained", "unreadable message"]
+    lines = [json.loads(line) for line in ran.log.splitlines()]
+    assert [line["message"] for line in lines if "message" in line] == ["drained", "unreadable message"]
+    assert [line["Quarantined"] for line in lines if "_aws" in line] == [1]

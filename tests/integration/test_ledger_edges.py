@@ -257,7 +257,7 @@ def test_nothing_of_a_transaction_stays_whatever_ends_it(mysql_server: MysqlTest
     campaign_id = _campaign(mysql_server, 3)
     watched.before = end
     with pytest.raises(KeyboardInterrupt):
-        watched.issue([a_claim(campaign_id, 1)])
+        watched.issue([a_claim(campaign_id, 1), a_claim(campaign_id, 1)])
     watched.before = lambda _: None
 
     assert watched.counts(campaign_id).issued == 0

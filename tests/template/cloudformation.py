@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-_PATH = Path(__file__).resolve().parents[2] / "template.yaml"
+_ROOT = Path(__file__).resolve().parents[2]
 
 SERVICE = ["ApplyFunction", "DrainFunction", "RelayFunction", "AdminFunction"]
 """The functions that do the work."""
@@ -38,7 +38,18 @@ _Loader.add_multi_constructor("!", _long_form)
 @cache
 def template() -> dict[str, Any]:
     """Read the template."""
-    read: dict[str, Any] = yaml.load(_PATH.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    return _read("template.yaml")
+
+
+@cache
+def nested(name: str) -> dict[str, Any]:
+    """Read one of the templates in `infra`."""
+    return _read(f"infra/{name}.yaml")
+
+
+def _read(path: str) -> dict[str, Any]:
+    text = (_ROOT / path).read_text(encoding="utf-8")
+    read: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     return read
 
 

@@ -8,55 +8,73 @@ from firstcome import settings
 from firstcome.errors import SettingsError
 from firstcome.settings import ConsoleSettings, MysqlSettings, PaceSettings, RedisSettings
 from tests.template.cloudformation import FUNCTIONS, SERVICE, properties, template, variables
+from tests.template.forms import GIVEN, SECRET, Form
 
 _CLAIM_QUEUE = {"Fn::GetAtt": ["ClaimQueue", "Arn"]}
 _DEAD_LETTER_QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
-_SECRET = {"Ref": "MysqlSecretArn"}
+_OWN_SECRET = {"Fn::GetAtt": ["Ledger", "Outputs.UserSecretArn"]}
+_OWNERS_SECRET = {"Fn::GetAtt": ["Ledger", "Outputs.OwnerSecretArn"]}
+_CONNECT = [
+    ("elasticache:Connect", {"Fn::GetAtt": ["Gate", "Outputs.CacheArn"]}),
+    ("elasticache:Connect", {"Fn::GetAtt": ["Gate", "Outputs.UserArn"]}),
+]
 
-_MAY: dict[str, list[tuple[str, object]]] = {
+_QUEUES: dict[str, list[tuple[str, object]]] = {
     "ApplyFunction": [("sqs:SendMessage", _CLAIM_QUEUE)],
     # The relay and the operators rebuild lost gates: from the ledger, once the queue is empty.
-    "RelayFunction": [
-        ("sqs:SendMessage", _CLAIM_QUEUE),
-        ("sqs:GetQueueAttributes", _CLAIM_QUEUE),
-        ("secretsmanager:GetSecretValue", _SECRET),
-    ],
-    "DrainFunction": [("sqs:SendMessage", _DEAD_LETTER_QUEUE), ("secretsmanager:GetSecretValue", _SECRET)],
+    "RelayFunction": [("sqs:SendMessage", _CLAIM_QUEUE), ("sqs:GetQueueAttributes", _CLAIM_QUEUE)],
+    "DrainFunction": [("sqs:SendMessage", _DEAD_LETTER_QUEUE)],
     "AdminFunction": [
         ("sqs:SendMessage", _CLAIM_QUEUE),
         ("sqs:GetQueueAttributes", _CLAIM_QUEUE),
         ("sqs:GetQueueAttributes", _DEAD_LETTER_QUEUE),
-        ("secretsmanager:GetSecretValue", _SECRET),
     ],
     "ConsoleFunction": [],
 }
+_SECRETS: dict[str, list[tuple[str, object]]] = {
+    function: [] if function in {"ApplyFunction", "ConsoleFunction"} else [("secretsmanager:GetSecretValue", SECRET)]
+    for function in FUNCTIONS
+}
+_OWN_SECRETS: dict[str, list[tuple[str, object]]] = {
+    function: [("secretsmanager:GetSecretValue", _OWN_SECRET)] if found else [] for function, found in _SECRETS.items()
+}
+# The migration makes the functions' user.
+_OWN_SECRETS["AdminFunction"].append(("secretsmanager:GetSecretValue", _OWNERS_SECRET))
+
+_FORMS = [Form(**GIVEN), Form()]
 
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _statements(function: str) -> list[dict[str, Any]]:
+def _granted(form: Form, function: str) -> list[tuple[str, object]]:
     return [
-        statement for policy in properties(function).get("Policies", []) for statement in _listed(policy["Statement"])
+        (action, resource)
+        for statement in form.statements(function)
+        for action in _listed(statement["Action"])
+        for resource in _listed(statement["Resource"])
     ]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_may_do_what_it_does_and_nothing_else(function: str) -> None:
     """Reading the claim queue is added to the drain's role by its mapping."""
-    granted = [
-        (action, resource)
-        for statement in _statements(function)
-        for action in _listed(statement["Action"])
-        for resource in _listed(statement["Resource"])
-    ]
-    assert sorted(granted, key=str) == sorted(_MAY[function], key=str)
+    expected = [*_QUEUES[function], *_SECRETS[function]]
+    assert sorted(_granted(Form(**GIVEN), function), key=str) == sorted(expected, key=str)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_no_right_is_given_by_a_wildcard_or_by_exclusion(function: str) -> None:
-    for statement in _statements(function):
+def test_with_stores_of_the_stacks_own_it_may_connect_to_them_and_nothing_else(function: str) -> None:
+    connect = _CONNECT if function in SERVICE else []
+    expected = [*connect, *_QUEUES[function], *_OWN_SECRETS[function]]
+    assert sorted(_granted(Form(), function), key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize("form", _FORMS)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_right_is_given_by_a_wildcard_or_by_exclusion(function: str, form: Form) -> None:
+    for statement in form.statements(function):
         assert statement["Effect"] == "Allow"
         assert not {"NotAction", "NotResource"} & statement.keys()
         assert "*" not in str(statement["Action"])
@@ -88,24 +106,9 @@ def test_the_cloud_runs_on_arm() -> None:
     assert template()["Parameters"]["LambdaArchitecture"]["Default"] == "arm64"
 
 
-_EXAMPLES = {
-    "JwtIssuer": "https://issuer.example",
-    "RedisHost": "redis.example",
-    "MysqlHost": "mysql.example",
-    "MysqlSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
-    "ClaimQueue": "https://sqs.example/claims",
-    "DeadLetterQueue": "https://sqs.example/dead",
-}
-
-
 def _environment(function: str, **given: str) -> dict[str, str]:
     """Return what a function would find in its environment, parameters at their defaults unless given."""
-    defaults = {name: parameter.get("Default", "") for name, parameter in template()["Parameters"].items()}
-    values = defaults | _EXAMPLES | given
-    return {
-        name: str(values[value["Ref"]] if isinstance(value, dict) else value)
-        for name, value in variables(function).items()
-    }
+    return Form(**GIVEN | given).variables(function)
 
 
 def test_every_function_is_told_what_it_reads() -> None:
@@ -115,11 +118,11 @@ def test_every_function_is_told_what_it_reads() -> None:
         "https://issuer.example", "firstcome", "firstcome", "openid", "", ("https://issuer.example",)
     )
     for function in ("DrainFunction", "RelayFunction", "AdminFunction"):
-        assert MysqlSettings.from_env(_environment(function)).secret_arn == _EXAMPLES["MysqlSecretArn"]
+        assert MysqlSettings.from_env(_environment(function)).secret_arn == SECRET
     for function in ("DrainFunction", "AdminFunction"):
-        assert settings.dead_letter_queue_url(_environment(function)) == "https://sqs.example/dead"
+        assert settings.dead_letter_queue_url(_environment(function)) == "DeadLetterQueue"
     for function in ("ApplyFunction", "RelayFunction", "AdminFunction"):
-        assert settings.claim_queue_url(_environment(function)) == "https://sqs.example/claims"
+        assert settings.claim_queue_url(_environment(function)) == "ClaimQueue"
     assert PaceSettings.from_env(_environment("DrainFunction")) == PaceSettings(rows_per_second=500, workers=2)
     for function, name in (
         ("RelayFunction", "RELAY_AFTER_SECONDS"),

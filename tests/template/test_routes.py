@@ -7,6 +7,7 @@ from functions.admin import app as admin
 from functions.apply import app as apply
 from functions.console import app as console
 from tests.template.cloudformation import FUNCTIONS, properties, routes
+from tests.template.forms import GIVEN, Form
 from tests.unit import documentation
 
 _PUBLIC = "GET /campaigns/{campaign_id}"
@@ -46,10 +47,10 @@ def test_every_route_is_on_the_one_api_whose_default_is_a_verified_token() -> No
         for properties_of_route in routes(function).values():
             assert properties_of_route["ApiId"] == {"Ref": "HttpApi"}
             assert properties_of_route.get("PayloadFormatVersion", "2.0") == "2.0"
-    auth = properties("HttpApi")["Auth"]
+    auth = Form(**GIVEN | {"JwtAudience": "shop"}).resources["HttpApi"]["Properties"]["Auth"]
     authorizer = auth["Authorizers"][auth["DefaultAuthorizer"]]
     assert authorizer["IdentitySource"] == "$request.header.Authorization"
-    assert authorizer["JwtConfiguration"] == {"issuer": {"Ref": "JwtIssuer"}, "audience": [{"Ref": "JwtAudience"}]}
+    assert authorizer["JwtConfiguration"] == {"issuer": GIVEN["JwtIssuer"], "audience": ["shop"]}
 
 
 def test_no_function_is_called_by_anything_else() -> None:

@@ -20,7 +20,7 @@ def test_every_environment_can_be_built_and_deployed(samconfig: dict[str, Any], 
     commands = samconfig[environment]
     assert commands["global"]["parameters"]["stack_name"]
     assert "build" in commands
-    assert commands["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
+    assert commands["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
     assert commands["deploy"]["parameters"]["fail_on_empty_changeset"] is False
     assert commands["validate"]["parameters"]["lint"] is True
 

@@ -16,6 +16,7 @@ from firstcome.apply import Door
 from firstcome.campaigns import Campaigns
 from firstcome.drain import Drain
 from firstcome.http_api import Answer, Event, Handler
+from firstcome.metrics import Metrics
 from firstcome.model import Campaign
 from firstcome.observability import logger
 from firstcome.pace import Pace
@@ -34,11 +35,17 @@ class World:
     ledger: MemoryLedger = field(init=False)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     dead_letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
+    metrics: io.StringIO = field(default_factory=io.StringIO)
 
     def __post_init__(self) -> None:
         self.gate = MemoryGate(self.clock)
         self.ledger = MemoryLedger(self.clock)
         self.gate.remember([])
+
+    def counted(self) -> list[dict[str, Any]]:
+        """Read the metrics written so far, without what says how to read them."""
+        lines = [json.loads(line) for line in self.metrics.getvalue().splitlines()]
+        return [{name: value for name, value in line.items() if name != "_aws"} for line in lines]
 
     def open(self, campaign_id: str = "demo", **changes: Any) -> Campaign:
         """Make a campaign, in the ledger and at the gate."""
@@ -86,6 +93,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(
         bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters, made.clock, 0)
     )
+    metrics = Metrics(made.clock, made.metrics)
+    monkeypatch.setattr(bootstrap, "metrics", lambda: metrics)
     monkeypatch.setattr(bootstrap, "MonotonicClock", lambda: made.clock)
     monkeypatch.setenv("RELAY_AFTER_SECONDS", "10")
     monkeypatch.setenv("REBUILD_QUIET_SECONDS", "6")

@@ -385,3 +385,35 @@ def test_the_clock_runs_forward_in_milliseconds() -> None:
     before = clock.now()
     clock.sleep(2)
     assert 2 <= clock.now() - before < 2_000
+
+
+def test_a_gate_with_an_iam_user_logs_in_with_a_token_of_the_functions_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                received.append(connection.recv(65_536))
+                connection.sendall(b"+OK\r\n$%d\r\n%s\r\n" % (len(_RUN_ID), _RUN_ID))
+                received.append(connection.recv(65_536))
+                connection.sendall(b"*0\r\n")
+
+        server = threading.Thread(target=serve)
+        server.start()
+        monkeypatch.setenv("REDIS_PORT", str(listener.getsockname()[1]))
+        monkeypatch.setenv("REDIS_IAM_USER", "firstcome-1a2b")
+        monkeypatch.setenv("REDIS_IAM_CACHE", "firstcome-1a2b")
+        assert bootstrap.gate().campaign_ids() is None
+        server.join()
+
+    login, _, rest = received[0].partition(b"*2\r\n")
+    assert login.startswith(b"*3\r\n$4\r\nAUTH\r\n$14\r\nfirstcome-1a2b\r\n")
+    assert b"firstcome-1a2b/?Action=connect&User=firstcome-1a2b&X-Amz-Algorithm=AWS4-HMAC-SHA256" in login
+    # In the same round trip as the question who the server is, and once a connection.
+    assert rest.startswith(b"$4\r\nINFO")
+    assert b"AUTH" not in received[1]
+
+
+def test_the_ledger_has_an_owner_only_where_it_is_the_stacks_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bootstrap.ledger_owner() is None

@@ -100,7 +100,7 @@ def test_the_domain_imports_no_driver(repository: Path) -> None:
 
 def test_every_module_is_either_of_the_domain_or_of_the_edge(repository: Path) -> None:
     """A new module has to be put on one side."""
-    edge = {"__init__", "bootstrap", "http_api", "observability", "settings"}
+    edge = {"__init__", "bootstrap", "http_api", "observability", "settings", "metrics"}
     found = {path.stem for path in (repository / "layers/firstcome/python/firstcome").glob("*.py")}
     assert found == edge | set(_DOMAIN)
 

@@ -5,13 +5,13 @@ import time
 from typing import Any
 
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstcome.adapters.sigv4 import Credentials, Signer
+from firstcome.adapters.sigv4 import Credentials, Signer, elasticache_token
 
 _printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
 _hosts = st.sampled_from(["sqs.eu-west-1.amazonaws.com", "127.0.0.1:4566", "vpce-1.sqs.us-east-1.vpce.amazonaws.com"])
@@ -61,3 +61,25 @@ def test_the_days_key_is_made_again_when_anything_in_it_changes(part: str) -> No
     before = sign("nothing")
     assert sign(part) != before
     assert sign("nothing") == before
+
+
+@given(
+    credentials=st.builds(Credentials, _printable, _printable, st.just("") | _printable),
+    at=st.integers(1_700_000_000, 2_000_000_000),
+)
+def test_a_token_for_elasticache_is_the_one_that_botocore_makes(credentials: Credentials, at: int) -> None:
+    request = AWSRequest("GET", "http://firstcome-1a2b/", params={"Action": "connect", "User": "firstcome-1a2b"})
+    request.context["timestamp"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+    theirs = BotocoreCredentials(
+        credentials.access_key_id, credentials.secret_access_key, credentials.session_token or None
+    )
+    auth: Any = SigV4QueryAuth(theirs, "elasticache", "eu-west-1", expires=900)
+    auth._modify_request_before_signing(request)
+    to_sign = auth.string_to_sign(request, auth.canonical_request(request))
+    auth._inject_signature_to_request(request, auth.signature(to_sign, request))
+
+    token = elasticache_token(credentials, "eu-west-1", "firstcome-1a2b", "firstcome-1a2b", at)
+
+    place, _, query = token.partition("?")
+    assert place == "firstcome-1a2b/"
+    assert sorted(query.split("&")) == sorted(str(request.url).partition("?")[2].split("&"))

@@ -2,10 +2,12 @@
 
 import hashlib
 import ssl
+from pathlib import Path
 
 import pytest
 
 from firstcome.adapters import trust
+from firstcome.errors import SettingsError
 
 # https://www.amazontrust.com/repository/ publishes these digests beside the certificates.
 _AMAZON = {
@@ -21,7 +23,13 @@ _AMAZON = {
 
 @pytest.mark.parametrize(
     "host",
-    ["sqs.eu-west-1.amazonaws.com", "master.gate.abc123.euw1.cache.amazonaws.com", "sqs.cn-north-1.amazonaws.com.cn"],
+    [
+        "sqs.eu-west-1.amazonaws.com",
+        "master.gate.abc123.euw1.cache.amazonaws.com",
+        "sqs.cn-north-1.amazonaws.com.cn",
+        # RDS Proxy has a certificate of AWS's public authority, unlike the servers behind it.
+        "ledger.proxy-abc123.eu-west-1.rds.amazonaws.com",
+    ],
 )
 def test_amazons_hosts_are_held_to_amazons_roots(host: str) -> None:
     context = trust.context_for(host)
@@ -47,3 +55,28 @@ def test_every_server_must_prove_its_name(host: str) -> None:
 
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+_RDS = "ledger.abc123.eu-west-1.rds.amazonaws.com"
+
+
+def test_a_server_of_rds_is_held_to_the_packaged_bundle_and_to_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trust._AMAZON_ROOTS
+    first = Path(one).read_text(encoding="utf-8").partition("-----END CERTIFICATE-----")
+    bundle = tmp_path / "rds_roots.pem"
+    bundle.write_text(first[0] + first[1], encoding="utf-8")
+    monkeypatch.setattr(trust, "_RDS_ROOTS", str(bundle))
+
+    context = trust.context_for(_RDS)
+
+    assert len(context.get_ca_certs()) == 1
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_without_the_bundle_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "_RDS_ROOTS", str(tmp_path / "missing.pem"))
+
+    with pytest.raises(SettingsError, match=r"rds_roots\.pem"):
+        trust.context_for(_RDS)

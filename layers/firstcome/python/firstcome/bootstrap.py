@@ -5,6 +5,7 @@ template.yaml. Everything but the gate is imported where it is built, so that a 
 docs/decisions/0005-own-wire-on-the-hot-path.md.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -14,6 +15,7 @@ from firstcome import settings
 from firstcome.adapters.redis_gate import HOLD_MS, RedisGate
 from firstcome.adapters.resp import RespConnection
 from firstcome.apply import Door
+from firstcome.metrics import Metrics
 from firstcome.sold_out import REMEMBER_MS, SoldOutMemory
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
     from firstcome.adapters.mysql_ledger import MysqlLedger
+    from firstcome.adapters.mysql_owner import MysqlOwner
+    from firstcome.adapters.sigv4 import Credentials
     from firstcome.adapters.sqs import SqsClaimQueue, SqsDeadLetters
     from firstcome.adapters.sqs_sender import SqsSender
     from firstcome.campaigns import Campaigns
@@ -62,9 +66,9 @@ def gate() -> RedisGate:
     """Build the gate."""
     where = settings.RedisSettings.from_env()
     tls = (lambda: _tls_context(where.host)) if where.use_tls else None
-    return RedisGate(
-        RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls), where.replica_acks, REMEMBER_MS, HOLD_MS
-    )
+    login = (lambda: _cache_login(where)) if where.iam_user else None
+    connection = RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls, login)
+    return RedisGate(connection, where.replica_acks, REMEMBER_MS, HOLD_MS)
 
 
 @cache
@@ -77,14 +81,18 @@ def door() -> Door:
 @cache
 def claim_sender() -> "SqsSender":
     """Build the sender of single claims, for the hot path."""
-    from firstcome.adapters.sigv4 import Credentials
     from firstcome.adapters.sqs_sender import SqsEndpoint, SqsSender
 
     queue_url = settings.claim_queue_url()
     aws = settings.AwsSettings.from_env()
-    credentials = Credentials(aws.access_key_id, aws.secret_access_key, aws.session_token)
-    endpoint = SqsEndpoint(aws.sqs_endpoint_url, aws.region, credentials)
+    endpoint = SqsEndpoint(aws.sqs_endpoint_url, aws.region, _credentials(aws))
     return SqsSender(queue_url, endpoint, SQS_CONNECT_TIMEOUT_SECONDS, SQS_READ_TIMEOUT_SECONDS, _tls_context)
+
+
+@cache
+def metrics() -> Metrics:
+    """Build what counts for CloudWatch."""
+    return Metrics(MonotonicClock(), sys.stdout)
 
 
 @cache
@@ -109,6 +117,21 @@ def ledger() -> "MysqlLedger":
     from firstcome.adapters.mysql_ledger import MysqlLedger
 
     return MysqlLedger(_connect_to_mysql)
+
+
+def ledger_owner() -> "MysqlOwner | None":
+    """Build the owner of the stack's own ledger, for the migration; there is none where MySQL was given."""
+    from firstcome.adapters.mysql_owner import LedgerUser, MysqlOwner
+
+    owner_secret_arn = settings.mysql_owner_secret_arn()
+    if not owner_secret_arn:
+        return None
+    where = settings.MysqlSettings.from_env()
+    # Read anew: a secret that was rotated meanwhile must not be set back.
+    _mysql_credentials.cache_clear()
+    name, password = _mysql_credentials(where.secret_arn)
+    user = LedgerUser(name, password, settings.mysql_connections_max())
+    return MysqlOwner(lambda: _connect_with(owner_secret_arn), where.database, user)
 
 
 @cache
@@ -171,27 +194,29 @@ def _sqs() -> "SQSClient":
 
 
 def _connect_to_mysql() -> "MysqlConnection[Cursor]":
+    return _connect_with(settings.MysqlSettings.from_env().secret_arn)
+
+
+def _connect_with(secret_arn: str) -> "MysqlConnection[Cursor]":
     import pymysql
 
     try:
-        return _log_in_to_mysql()
+        return _log_in_to_mysql(secret_arn)
     except pymysql.OperationalError as exc:
         if not exc.args or exc.args[0] != _ER_ACCESS_DENIED:
             raise
         # The password was rotated since this environment read it.
         _mysql_credentials.cache_clear()
-        return _log_in_to_mysql()
+        return _log_in_to_mysql(secret_arn)
 
 
-def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
-    import ssl
-
+def _log_in_to_mysql(secret_arn: str) -> "MysqlConnection[Cursor]":
     import pymysql
 
     from firstcome.adapters.mysql_ledger import SESSION_SQL
 
     where = settings.MysqlSettings.from_env()
-    user, password = _mysql_credentials(where.secret_arn)
+    user, password = _mysql_credentials(secret_arn)
     connection = pymysql.connect(
         host=where.host,
         port=where.port,
@@ -204,7 +229,7 @@ def _log_in_to_mysql() -> "MysqlConnection[Cursor]":
         read_timeout=MYSQL_READ_TIMEOUT_SECONDS,
         write_timeout=MYSQL_READ_TIMEOUT_SECONDS,
         # A context verifies the certificate and the name; PyMySQL's `ssl_ca` alone verifies nothing.
-        ssl=ssl.create_default_context() if where.use_tls else None,
+        ssl=_tls_context(where.host) if where.use_tls else None,
         ssl_disabled=not where.use_tls,
     )
     try:
@@ -239,6 +264,20 @@ def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
     except (KeyError, TypeError, ValueError):
         # Without its cause, which may quote the secret.
         raise SettingsError("MYSQL_SECRET_ARN must name a secret with the JSON fields username and password") from None
+
+
+def _cache_login(where: settings.RedisSettings) -> tuple[str, str]:
+    from firstcome.adapters.sigv4 import elasticache_token
+
+    aws = settings.AwsSettings.from_env()
+    token = elasticache_token(_credentials(aws), aws.region, where.iam_cache, where.iam_user, time.time())
+    return where.iam_user, token
+
+
+def _credentials(aws: settings.AwsSettings) -> "Credentials":
+    from firstcome.adapters.sigv4 import Credentials
+
+    return Credentials(aws.access_key_id, aws.secret_access_key, aws.session_token)
 
 
 @cache

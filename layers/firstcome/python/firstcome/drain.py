@@ -16,13 +16,15 @@ class DrainReport:
 
     Attributes:
         failed: ids of the messages that must be delivered again.
+        issued: the claims that have their row, those that had it already included.
+        reseated: those of them that have another seat than the gate gave.
         unreadable: reasons of the messages that are not claims.
         is_marked: whether the gate took note of what was issued.
     """
 
     failed: list[str] = field(default_factory=list)
-    issued: int = 0
-    reseated: int = 0
+    issued: list[Claim] = field(default_factory=list)
+    reseated: list[Claim] = field(default_factory=list)
     overflow: list[Overflow] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     is_marked: bool = True
@@ -63,8 +65,8 @@ class Drain:
         left = set(claims)
         for chunk in self.pace.chunks(list(claims.items()), time_left_ms):
             settlement = self.ledger.issue([claim for _, claim in chunk])
-            report.issued += len(settlement.issued)
-            report.reseated += len(settlement.reseated)
+            report.issued += settlement.issued
+            report.reseated += settlement.reseated
             report.overflow += settlement.overflow
             report.is_marked &= self._mark(list(settlement.issued))
             left.difference_update(message_id for message_id, _ in chunk)

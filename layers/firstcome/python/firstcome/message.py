@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from firstcome.errors import UnreadableMessageError
 from firstcome.model import CAPACITY_MAX, Claim, is_campaign_id, is_coupon_code, is_user_id
-from firstcome.times import from_rfc3339, to_rfc3339
+from firstcome.times import Millis, from_rfc3339, to_rfc3339
 
 VERSION = 1
 
@@ -44,12 +44,14 @@ def from_body(body: str) -> Claim:
             raise UnreadableMessageError(f"missing_{name}")
         if not is_valid(fields[name]):
             raise UnreadableMessageError(f"invalid_{name}")
+    if "accepted_at" not in fields:
+        raise UnreadableMessageError("missing_accepted_at")
     return Claim(
         campaign_id=fields["campaign_id"],
         user_id=fields["user_id"],
         sequence=fields["sequence"],
         coupon_code=fields["coupon_code"],
-        accepted_at=from_rfc3339(fields["accepted_at"]),
+        accepted_at=_to_instant(fields["accepted_at"]),
     )
 
 
@@ -57,11 +59,14 @@ def _is_sequence(value: object) -> bool:
     return type(value) is int and 1 <= value <= CAPACITY_MAX
 
 
-def _is_instant(value: object) -> bool:
+def _to_instant(value: object) -> Millis:
     try:
-        return isinstance(value, str) and from_rfc3339(value) >= 0
+        instant = from_rfc3339(value) if isinstance(value, str) else -1
     except ValueError:
-        return False
+        instant = -1
+    if instant < 0:
+        raise UnreadableMessageError("invalid_accepted_at")
+    return instant
 
 
 _FIELDS: dict[str, Callable[[object], bool]] = {
@@ -69,5 +74,4 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "user_id": is_user_id,
     "sequence": _is_sequence,
     "coupon_code": is_coupon_code,
-    "accepted_at": _is_instant,
 }

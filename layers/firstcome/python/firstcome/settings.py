@@ -19,21 +19,28 @@ class RedisSettings:
 
     Attributes:
         replica_acks: replicas that must have an accepted claim before it is answered.
+        iam_user: of ElastiCache, as which connections log in with the function's role; empty for no login.
+        iam_cache: name of the replication group, when there is an `iam_user`.
     """
 
     host: str
     port: int
     use_tls: bool
     replica_acks: int
+    iam_user: str = ""
+    iam_cache: str = ""
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> "RedisSettings":
-        """Read REDIS_HOST, REDIS_PORT, REDIS_TLS and GATE_REPLICA_ACKS. Raises `SettingsError`."""
+        """Read REDIS_HOST, _PORT, _TLS, _IAM_USER, _IAM_CACHE and GATE_REPLICA_ACKS. Raises `SettingsError`."""
+        iam_user = env.get("REDIS_IAM_USER", "")
         return cls(
             host=_text(env, "REDIS_HOST"),
             port=_whole(env, "REDIS_PORT", 1, 65535),
             use_tls=_yes_or_no(env, "REDIS_TLS"),
             replica_acks=_whole(env, "GATE_REPLICA_ACKS", 0, 5),
+            iam_user=iam_user,
+            iam_cache=_text(env, "REDIS_IAM_CACHE") if iam_user else "",
         )
 
 
@@ -149,6 +156,20 @@ class ConsoleSettings:
             runbook_url=_url("RUNBOOK_URL", runbook) if runbook else "",
             origins=tuple("/".join(url.split("/")[:3]) for url in (issuer, *further)),
         )
+
+
+def mysql_owner_secret_arn(env: Environment = os.environ) -> str:
+    """Read MYSQL_OWNER_SECRET_ARN; empty where the stack does not own its MySQL."""
+    return env.get("MYSQL_OWNER_SECRET_ARN", "")
+
+
+def mysql_connections_max(env: Environment = os.environ) -> int:
+    """Return how many connections the functions' user may have, from DRAIN_CONCURRENCY. Raises `SettingsError`.
+
+    Each drain worker twice, because one that was ended without a word leaves its connection behind for a while; and ten
+    for the relay and the operators.
+    """
+    return 2 * _whole(env, "DRAIN_CONCURRENCY", 2, 100) + 10
 
 
 def claim_queue_url(env: Environment = os.environ) -> str:

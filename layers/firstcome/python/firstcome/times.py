@@ -39,4 +39,5 @@ def to_datetime(instant: Millis) -> datetime:
 
 def from_datetime(moment: datetime) -> Millis:
     """Return an aware datetime as milliseconds, rounded down."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000

@@ -253,7 +253,10 @@ class _Seating:
             (claim.campaign_id, claim.sequence, claim.user_id, claim.coupon_code, _to_column(claim.accepted_at))
             for claim in claims
         ]
-        _insert_rows(self._cursor, "insert_coupons", rows)
+        written = _insert_rows(self._cursor, "insert_coupons", rows)
+        if written == len(rows) and not self._cursor.warning_count:
+            # All are new, so nothing of anybody else's was in the way; and IGNORE has bent none of them to fit.
+            return set(claims)
         holders = self._holders(claim.sequence for claim in claims)
         return {claim for claim in claims if holders.get(claim.sequence) == (claim.user_id, claim.coupon_code)}
 
@@ -346,10 +349,13 @@ class _Seating:
         _insert_rows(self._cursor, "insert_overflow", rows)
 
 
-def _insert_rows(cursor: Cursor, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Run a one-row INSERT as one statement of many rows: a twentieth of the server's work a row."""
+def _insert_rows(cursor: Cursor, name: str, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Run a one-row INSERT as one statement of many rows: a twentieth of the server's work a row.
+
+    Returns the number of rows that were written.
+    """
     head, row = statement(name).rsplit("\n", 1)
-    cursor.execute(f"{head}\n" + ",\n".join([row] * len(rows)), [value for values in rows for value in values])
+    return cursor.execute(f"{head}\n" + ",\n".join([row] * len(rows)), [value for values in rows for value in values])
 
 
 def _moved(claim: Claim, sequence: int) -> Claim:

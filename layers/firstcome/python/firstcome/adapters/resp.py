@@ -39,14 +39,21 @@ class RespConnection:
     Args:
         timeout_seconds: to connect, and again to wait for each reply.
         tls: makes the context that verifies the server, or None for a plain connection.
+        login: returns the user and the password of a new connection, or None for a server that asks for neither.
     """
 
     def __init__(
-        self, host: str, port: int, timeout_seconds: float, tls: "Callable[[], ssl.SSLContext] | None" = None
+        self,
+        host: str,
+        port: int,
+        timeout_seconds: float,
+        tls: "Callable[[], ssl.SSLContext] | None" = None,
+        login: Callable[[], tuple[str, str]] | None = None,
     ) -> None:
         self._address = (host, port)
         self._timeout_seconds = timeout_seconds
         self._tls = tls
+        self._login = login
         self._socket: socket.socket | None = None
         self._replies: BufferedReader | None = None
 
@@ -64,6 +71,8 @@ class RespConnection:
         try:
             if self._socket is None:
                 self._connect()
+                if self._login is not None:
+                    return self._log_in(self._login(), commands)
             return self._round_trip(pack(commands), len(commands))
         except TimeoutError as exc:
             self.disconnect()
@@ -98,6 +107,15 @@ class RespConnection:
             raise
         self._socket = opened
         self._replies = opened.makefile("rb")
+
+    def _log_in(self, user_and_password: tuple[str, str], commands: Sequence[Command]) -> list[Any]:
+        # With the first commands, so that it costs no round trip; a server that refuses it refuses them too.
+        packed = pack([["AUTH", *user_and_password], *commands])
+        answer, *replies = self._round_trip(packed, 1 + len(commands))
+        if isinstance(answer, ReplyError):
+            self.disconnect()
+            raise RespError("the server refused the login")
+        return replies
 
     def _round_trip(self, packed: bytes, replies: int) -> list[Any]:
         assert self._socket is not None  # noqa: S101 - `exchange` has connected; this tells the type checker

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from firstcome.adapters.http_post import HttpConnection
 from firstcome.adapters.sigv4 import Credentials, Signer
 from firstcome.errors import QueueUnavailableError
 from firstcome.message import to_body
@@ -19,12 +20,8 @@ from firstcome.model import Claim
 
 if TYPE_CHECKING:
     import ssl
-    from http.client import HTTPConnection
 
 _HTTP_OK = 200
-
-_REPLY_BYTES_MAX = 65_536
-"""Bytes of a reply that are looked at; those of SQS have some hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class SqsSender:
         self._read_seconds = read_seconds
         self._tls = tls
         self._signer = Signer(endpoint.credentials, endpoint.region, "sqs", self._address.netloc)
-        self._connection: HTTPConnection | None = None
+        self._connection: HttpConnection | None = None
 
     def send(self, claim: Claim) -> None:
         """Implement `ClaimSender.send`."""
@@ -76,20 +73,18 @@ class SqsSender:
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
         """Post a request; a kept connection that SQS has closed meanwhile is replaced once."""
-        from http.client import HTTPException  # noqa: PLC0415 - takes longer to import than most refusals to answer
-
         is_kept = self._connection is not None
         try:
             try:
                 return self._post_once(body)
             except TimeoutError:
                 raise
-            except (OSError, HTTPException):
+            except OSError:
                 if not is_kept:
                     raise
                 # Sent twice at worst: the ledger's keys absorb it.
                 return self._post_once(body)
-        except (OSError, HTTPException) as exc:
+        except OSError as exc:
             raise QueueUnavailableError("the claim queue did not answer") from exc
 
     def _post_once(self, body: bytes) -> tuple[int, bytes]:
@@ -97,35 +92,21 @@ class SqsSender:
         # Kept only if all goes well: half a reply may be left in it.
         self._connection = None
         try:
-            connection.request("POST", "/", body, self._signer.headers("AmazonSQS.SendMessage", body, time.time()))
-            response = connection.getresponse()
-            reply = response.read(_REPLY_BYTES_MAX)
+            reply = connection.post(self._signer.headers("AmazonSQS.SendMessage", body, time.time()), body)
         except BaseException:
             connection.close()
             raise
-        if response.isclosed() and not response.will_close:
+        if connection.is_open:
             self._connection = connection
         else:
             connection.close()
-        return response.status, reply
+        return reply
 
-    def _connect(self) -> "HTTPConnection":
-        from http.client import HTTPConnection, HTTPSConnection  # noqa: PLC0415 - as above
-
-        host, port = self._address.hostname or "", self._address.port
-        if self._address.scheme == "https":
-            connection: HTTPConnection = HTTPSConnection(
-                host, port, timeout=self._connect_seconds, context=self._tls(host)
-            )
-        else:
-            connection = HTTPConnection(host, port, timeout=self._connect_seconds)
-        try:
-            connection.connect()
-        except BaseException:
-            connection.close()
-            raise
-        connection.sock.settimeout(self._read_seconds)
-        return connection
+    def _connect(self) -> HttpConnection:
+        is_secure = self._address.scheme == "https"
+        port = self._address.port or (443 if is_secure else 80)
+        tls = self._tls if is_secure else None
+        return HttpConnection(self._address.hostname or "", port, self._connect_seconds, self._read_seconds, tls)
 
 
 def _confirms(reply: bytes, message: str) -> bool:

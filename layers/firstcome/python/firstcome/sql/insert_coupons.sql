@@ -1,5 +1,5 @@
--- Writes claims; a row that breaks a key is left out without an error, so that a duplicate delivery is a no-op. What was
--- really written is read back in the same transaction. The last row is repeated, one for each claim.
+-- Writes claims; a row that breaks a key is left out without an error, so that a duplicate delivery is a no-op. Unless all
+-- were written, what is there is read back in the same transaction. The last row is repeated, one for each claim.
 -- Per row: campaign_id, sequence, user_id, coupon_code, accepted_at (DATETIME, UTC)
 INSERT IGNORE INTO coupon (campaign_id, sequence, user_id, coupon_code, accepted_at, issued_at)
 VALUES

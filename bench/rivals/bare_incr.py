@@ -1,0 +1,26 @@
+"""(e) INCR, and insert when the number is within N. A user who asks twice takes two numbers and gets one row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.rivals.rival import Apply, Campaign, Rival, connect_to_redis
+from bench.rivals.tables import insert_coupon
+
+if TYPE_CHECKING:
+    from bench.servers import Site
+
+
+def connect(site: Site, campaign: Campaign) -> Apply:
+    """Open both connections."""
+    cursor = site.connect_to_mysql(autocommit=True).cursor()
+    client = connect_to_redis(site)
+    counter = f"rival:{campaign.campaign_id}:counter"
+
+    def apply(user_id: str) -> bool:
+        return client.incr(counter) <= campaign.capacity and insert_coupon(cursor, campaign, user_id)
+
+    return apply
+
+
+RIVAL = Rival("e", "INCR, then INSERT", connect)

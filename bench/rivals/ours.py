@@ -1,0 +1,43 @@
+"""(g) Firstcome: the real apply handler with API Gateway's events, then the real drain handler."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from bench import handlers
+from bench.rivals.rival import Apply, Campaign, Rival
+
+if TYPE_CHECKING:
+    from bench.servers import Site
+
+WARM_UP = "warm-up"
+_WARM_UP_CAPACITY = 1_000_000
+
+
+def connect(site: Site, campaign: Campaign) -> Apply:
+    """Make this process a warm environment of the apply function: one that has accepted somebody before."""
+    handlers.become_environment(site)
+    handlers.apply(handlers.an_apply_event(WARM_UP, handlers.new_user()))
+
+    def apply(user_id: str) -> bool:
+        return handlers.apply(handlers.an_apply_event(campaign.campaign_id, user_id)) == HTTPStatus.ACCEPTED
+
+    return apply
+
+
+def prepare(site: Site, campaign: Campaign) -> None:
+    """Make the campaign, and one to warm up with."""
+    handlers.become_environment(site)
+    handlers.migrate()
+    handlers.put_campaign(WARM_UP, _WARM_UP_CAPACITY)
+    handlers.put_campaign(campaign.campaign_id, campaign.capacity)
+
+
+def settle(site: Site, _campaign: Campaign) -> None:
+    """Empty the queue as fast as the drain can: how it keeps a pace is the bystander's matter."""
+    handlers.become_environment(site, handlers.UNPACED)
+    handlers.drain_queue(site)
+
+
+RIVAL = Rival("g", "Firstcome", connect, prepare=prepare, settle=settle, table="coupon")

@@ -1,0 +1,35 @@
+"""(d) redis-py's Lock around count and insert. Exact while the lock holds; whoever waits asks again every 0.1 s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.rivals.rival import Apply, Campaign, Rival, connect_to_redis
+from bench.rivals.tables import count_coupons, insert_coupon
+
+if TYPE_CHECKING:
+    from bench.servers import Site
+
+LOCK_SECONDS = 10
+PATIENCE_SECONDS = 5
+
+
+def connect(site: Site, campaign: Campaign) -> Apply:
+    """Open both connections."""
+    cursor = site.connect_to_mysql(autocommit=True).cursor()
+    client = connect_to_redis(site)
+    name = f"rival:{campaign.campaign_id}:lock"
+
+    def apply(user_id: str) -> bool:
+        lock = client.lock(name, timeout=LOCK_SECONDS, blocking_timeout=PATIENCE_SECONDS)
+        if not lock.acquire():
+            return False
+        try:
+            return count_coupons(cursor, campaign) < campaign.capacity and insert_coupon(cursor, campaign, user_id)
+        finally:
+            lock.release()
+
+    return apply
+
+
+RIVAL = Rival("d", "Redis lock around COUNT and INSERT", connect)

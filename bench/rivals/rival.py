@@ -1,0 +1,54 @@
+"""What the race needs of a rival."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import redis
+
+if TYPE_CHECKING:
+    from bench.servers import Site
+
+type Apply = Callable[[str], bool]
+"""Asks for a coupon for a user; whether this very call got one."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What the users are after."""
+
+    campaign_id: str
+    capacity: int
+
+
+def do_nothing(_site: Site, _campaign: Campaign) -> None:
+    """Nothing to be done for this design."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A design.
+
+    Attributes:
+        key: its letter in the tables.
+        connect: in a client's process: opens its connections and returns how it asks.
+        prepare: before the rush.
+        settle: after the rush: bring what waits in the queue into the database.
+        table: where its coupons end.
+    """
+
+    key: str
+    name: str
+    connect: Callable[[Site, Campaign], Apply]
+    prepare: Callable[[Site, Campaign], None] = do_nothing
+    settle: Callable[[Site, Campaign], None] = do_nothing
+    table: str = "rival_coupon"
+
+
+def connect_to_redis(site: Site) -> redis.Redis:
+    """One client with its pool, connected."""
+    client = redis.Redis(host="127.0.0.1", port=site.redis_port)
+    client.ping()
+    return client

@@ -1,0 +1,105 @@
+"""The alarms and the dashboard: each alarm has a section in docs/operations.md, and looks at what exists."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.template.cloudformation import nested, template
+
+_ALARM = "AWS::CloudWatch::Alarm"
+_ALARMS: dict[str, dict[str, Any]] = {
+    name: resource["Properties"]
+    for document in (template(), *map(nested, ("observability", "gate", "ledger")))
+    for name, resource in document["Resources"].items()
+    if resource["Type"] == _ALARM
+}
+_METRICS = {
+    *("Accepted", "Replayed", "Refused", "Unavailable", "Relayed", "RelayRefused", "GatesRebuilt", "GatesClosed"),
+    *("Issued", "Reseated", "Overflow", "Quarantined", "AcceptToIssue", "Redelivered"),
+}
+
+
+def _sections(repository: Path) -> set[str]:
+    text = (repository / "docs/operations.md").read_text(encoding="utf-8")
+    (chapter,) = re.findall(r"^## Alarms$(.*?)^## ", text, flags=re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"^### (.+)$", chapter, flags=re.MULTILINE))
+
+
+def test_each_alarm_has_its_section_and_each_section_its_alarm(repository: Path) -> None:
+    assert _sections(repository) == _ALARMS.keys()
+
+
+@pytest.mark.parametrize("name", _ALARMS)
+def test_an_alarm_names_its_section_and_tells_somebody(name: str) -> None:
+    alarm = _ALARMS[name]
+    assert alarm["AlarmDescription"].endswith(f" See docs/operations.md, {name}.")
+    assert alarm["AlarmActions"]
+    assert alarm["TreatMissingData"] in {"notBreaching", "breaching", "missing"}
+
+
+def _metrics(alarm: dict[str, Any]) -> list[tuple[str, str]]:
+    if "Metrics" not in alarm:
+        return [(alarm["Namespace"], alarm["MetricName"])]
+    found = [query["MetricStat"]["Metric"] for query in alarm["Metrics"] if "MetricStat" in query]
+    return [(metric["Namespace"], metric["MetricName"]) for metric in found]
+
+
+def test_the_alarms_look_at_metrics_that_there_are() -> None:
+    own = {metric for alarm in _ALARMS.values() for namespace, metric in _metrics(alarm) if namespace == "Firstcome"}
+    assert own == {"Overflow", "Accepted", "Replayed", "Refused", "Unavailable"}
+
+
+def test_silence_is_an_alarm_only_for_what_runs_every_minute() -> None:
+    assert [name for name, alarm in _ALARMS.items() if alarm["TreatMissingData"] == "breaching"] == ["RelayNotRunning"]
+
+
+def test_one_overflow_and_one_dead_letter_are_enough() -> None:
+    for name in ("Overflow", "DeadLetters"):
+        alarm = _ALARMS[name]
+        assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+        assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, 1)
+
+
+def test_the_rate_of_unavailable_answers_is_of_all_applications() -> None:
+    expressions = {query["Id"]: query.get("Expression", "") for query in _ALARMS["Unavailable"]["Metrics"]}
+    summed = set(re.findall(r"FILL\((\w+), 0\)", expressions["asked"]))
+    assert summed == {"accepted", "replayed", "refused", "unavailable"}
+
+
+@pytest.fixture
+def dashboard() -> dict[str, Any]:
+    """The dashboard, with its names left as they are in the template."""
+    body = nested("observability")["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    read: dict[str, Any] = json.loads(body)
+    return read
+
+
+def test_the_dashboard_answers_its_three_questions_in_their_order(dashboard: dict[str, Any]) -> None:
+    texts = [widget for widget in dashboard["widgets"] if widget["type"] == "text"]
+    questions = [re.findall(r"## (.+)", widget["properties"]["markdown"])[0] for widget in texts]
+    assert questions == ["Is it exact?", "Is it late?", "Who is hurting?"]
+    assert [widget["y"] for widget in texts] == sorted(widget["y"] for widget in texts)
+
+
+def test_the_dashboard_shows_every_metric_there_is_and_no_other(dashboard: dict[str, Any]) -> None:
+    text = json.dumps(dashboard)
+    shown = {metric for metric in _METRICS if f'"{metric}"' in text or f'MetricName=\\"{metric}\\"' in text}
+    assert shown == _METRICS
+    asked = re.findall(r'MetricName=\\+"(\w+)', text)
+    assert set(asked) <= _METRICS
+
+
+def test_no_two_widgets_overlap(dashboard: dict[str, Any]) -> None:
+    taken: set[tuple[int, int]] = set()
+    for widget in dashboard["widgets"]:
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells

@@ -1,0 +1,261 @@
+"""What the stack makes itself: everything is wired in every form, and each part is as safe as its page says."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.template.cloudformation import FUNCTIONS, SERVICE, nested, template
+from tests.template.forms import GIVEN, Form
+
+_PARTS = {"Network": "network", "Gate": "gate", "Ledger": "ledger", "Users": "users", "Observability": "observability"}
+_MYSQL = {name: value for name, value in GIVEN.items() if name.startswith("Mysql")}
+_VPC = {"VpcId": "vpc-1", "VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
+
+_FORMS: dict[str, dict[str, str]] = {
+    "everything is given": GIVEN,
+    "everything is given, in a network": GIVEN | _VPC,
+    "everything is made": {},
+    "everything is made, in a given network": _VPC,
+    "only MySQL is given": _MYSQL | _VPC,
+    "only Redis is given": {"RedisHost": "redis.example"},
+}
+_MADE = {
+    "everything is given": set(),
+    "everything is given, in a network": set(),
+    "everything is made": {"Network", "Gate", "Ledger", "Users"},
+    "everything is made, in a given network": {"Gate", "Ledger", "Users"},
+    "only MySQL is given": {"Gate", "Users"},
+    "only Redis is given": {"Network", "Ledger", "Users"},
+}
+
+
+def _nodes(node: Any) -> list[Any]:
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [node, *(found for child in children for found in _nodes(child))]
+
+
+def _named(document: Any) -> list[tuple[str, str]]:
+    """Return the resources that a document refers to, each with the attribute that it asks for."""
+    found = []
+    for node in _nodes(document):
+        match list(node.items()) if isinstance(node, dict) else []:
+            case [("Ref", str(name))]:
+                found.append((name, ""))
+            case [("Fn::GetAtt", [str(name), str(attribute)])]:
+                found.append((name, attribute))
+            case [("Fn::Sub", str(text))]:
+                found += [(name.split(".")[0], "") for name in re.findall(r"\$\{([^}!]+)\}", text)]
+    return found
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_what_is_not_given_is_made(form: str) -> None:
+    made = Form(**_FORMS[form]).resources.keys() & _PARTS.keys()
+    assert made - {"Observability"} == _MADE[form]
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod", "local"])
+@pytest.mark.parametrize("form", _FORMS)
+def test_nothing_refers_to_a_part_that_is_not_made(form: str, environment: str) -> None:
+    known = Form(Environment=environment, **_FORMS[form])
+    shared = known.resolve(template()["Globals"])
+    for name, attribute in _named([known.resources, shared]):
+        if name.startswith(("AWS::", "ApplyFunctionAlias")) or name in template()["Parameters"]:
+            continue
+        assert name in known.resources
+        if name in _PARTS:
+            assert attribute.removeprefix("Outputs.") in nested(_PARTS[name])["Outputs"]
+
+
+@pytest.mark.parametrize("part", _PARTS)
+def test_every_part_is_told_exactly_what_it_asks_for(part: str) -> None:
+    properties = template()["Resources"][part]["Properties"]
+    assert properties["TemplateURL"] == f"infra/{_PARTS[part]}.yaml"
+    assert properties.get("Parameters", {}).keys() == nested(_PARTS[part]).get("Parameters", {}).keys()
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_no_value_of_a_part_is_a_list_which_a_nested_stack_does_not_take(environment: str) -> None:
+    made = Form(Environment=environment, **_VPC).resources
+    for part in _PARTS.keys() & made.keys():
+        assert not [value for value in made[part]["Properties"]["Parameters"].values() if isinstance(value, list)]
+
+
+@pytest.mark.parametrize("function", SERVICE)
+def test_a_function_is_sent_to_the_own_stores_over_tls(function: str) -> None:
+    told = Form(RedisTls="false", MysqlTls="false").variables(function)
+    assert told["REDIS_HOST"] == "Gate.Outputs.Host"
+    assert (told["REDIS_PORT"], told["REDIS_TLS"]) == ("6379", "true")
+    assert told["REDIS_IAM_USER"] == "Gate.Outputs.UserId"
+    if function != "ApplyFunction":
+        assert told["MYSQL_HOST"] == "Ledger.Outputs.Host"
+        assert (told["MYSQL_PORT"], told["MYSQL_TLS"]) == ("3306", "true")
+        assert told["MYSQL_SECRET_ARN"] == "Ledger.Outputs.UserSecretArn"
+
+
+def test_a_claim_has_a_second_home_in_prod() -> None:
+    assert Form(Environment="prod").variables("ApplyFunction")["GATE_REPLICA_ACKS"] == "1"
+    assert Form(Environment="dev").variables("ApplyFunction")["GATE_REPLICA_ACKS"] == "0"
+    # What somebody says counts.
+    assert Form(Environment="prod", GateReplicaAcks="2").variables("ApplyFunction")["GATE_REPLICA_ACKS"] == "2"
+    assert Form(Environment="prod", **GIVEN).variables("ApplyFunction")["GATE_REPLICA_ACKS"] == "0"
+
+
+def test_prod_is_safe_and_each_size_is_one_that_is_used() -> None:
+    sizes = template()["Mappings"]["Sizes"]
+    assert {frozenset(of_environment) for of_environment in sizes.values()} == {frozenset(sizes["prod"])}
+    assert sizes["prod"]["GateNodes"] >= 3
+    assert (sizes["prod"]["LedgerMultiAz"], sizes["prod"]["Protected"], sizes["prod"]["Canary"]) == (
+        "true",
+        "true",
+        True,
+    )
+    assert sizes["prod"]["BackupDays"] >= 7
+    assert sizes["local"]["Canary"] is False
+    used = {
+        node["Fn::FindInMap"][2] for node in _nodes(template()) if isinstance(node, dict) and "Fn::FindInMap" in node
+    }
+    assert used == set(sizes["prod"])
+
+
+def test_the_default_environment_needs_no_canary_which_the_local_endpoint_does_not_know() -> None:
+    """The local endpoint decides that by the parameter's default."""
+    assert template()["Mappings"]["Sizes"][template()["Parameters"]["Environment"]["Default"]]["Canary"] is False
+
+
+# --- the network ---
+
+
+def _of_type(part: str, kind: str) -> list[dict[str, Any]]:
+    return [found["Properties"] for found in nested(part)["Resources"].values() if found["Type"] == kind]
+
+
+def test_there_is_no_way_to_or_from_the_internet() -> None:
+    kinds = {resource["Type"] for resource in nested("network")["Resources"].values()}
+    assert not kinds & {"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route", "AWS::EC2::EIP"}
+    assert all(subnet["MapPublicIpOnLaunch"] is False for subnet in _of_type("network", "AWS::EC2::Subnet"))
+
+
+def test_the_subnets_are_in_two_zones() -> None:
+    zones = [subnet["AvailabilityZone"]["Fn::Select"][0] for subnet in _of_type("network", "AWS::EC2::Subnet")]
+    assert sorted(zones) == [0, 1]
+
+
+def test_the_endpoints_are_of_the_services_that_the_functions_may_call() -> None:
+    names = [endpoint["ServiceName"]["Fn::Sub"] for endpoint in _of_type("network", "AWS::EC2::VPCEndpoint")]
+    called = {
+        action.split(":")[0]
+        for function in FUNCTIONS
+        for statement in Form().statements(function)
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+    # The gate checks elasticache:Connect itself.
+    assert sorted(name.rsplit(".", 1)[1] for name in names) == sorted(called - {"elasticache"})
+
+
+@pytest.mark.parametrize("part", ["network", "gate", "ledger"])
+def test_no_group_lets_in_an_address_or_everybody_out(part: str) -> None:
+    groups = _of_type(part, "AWS::EC2::SecurityGroup")
+    rules_in = [rule for group in groups for rule in group.get("SecurityGroupIngress", [])]
+    rules_in += _of_type(part, "AWS::EC2::SecurityGroupIngress")
+    assert rules_in
+    assert all("SourceSecurityGroupId" in rule and rule["FromPort"] == rule["ToPort"] for rule in rules_in)
+    for group in groups:
+        for rule in group["SecurityGroupEgress"]:
+            assert "DestinationSecurityGroupId" in rule or rule["CidrIp"] == "127.0.0.1/32"
+
+
+# --- the gate and the ledger ---
+
+
+def test_the_gate_never_evicts_and_speaks_tls_to_its_user_only() -> None:
+    (gate,) = _of_type("gate", "AWS::ElastiCache::ReplicationGroup")
+    (parameters,) = _of_type("gate", "AWS::ElastiCache::ParameterGroup")
+    assert parameters["Properties"] == {"maxmemory-policy": "noeviction"}
+    assert gate["CacheParameterGroupName"] == {"Ref": "ParameterGroup"}
+    assert (gate["TransitEncryptionEnabled"], gate["TransitEncryptionMode"]) == (True, "required")
+    assert gate["AtRestEncryptionEnabled"] is True
+    assert gate["UserGroupIds"] == [{"Ref": "UserGroup"}]
+    assert gate["MultiAZEnabled"] == gate["AutomaticFailoverEnabled"] == {"Fn::If": ["HasReplicas", True, False]}
+    (user,) = _of_type("gate", "AWS::ElastiCache::User")
+    assert user["AuthenticationMode"] == {"Type": "iam"}
+    assert user["UserId"] == user["UserName"]
+
+
+def test_the_ledger_is_encrypted_backed_up_and_for_tls_clients_only() -> None:
+    (instance,) = _of_type("ledger", "AWS::RDS::DBInstance")
+    (parameters,) = _of_type("ledger", "AWS::RDS::DBParameterGroup")
+    assert (instance["Engine"], instance["EngineVersion"][:4]) == ("mysql", "8.4.")
+    assert parameters["Family"] == "mysql8.4"
+    assert parameters["Parameters"]["require_secure_transport"] == "1"
+    assert instance["StorageEncrypted"] is True
+    assert instance["PubliclyAccessible"] is False
+    assert instance["ManageMasterUserPassword"] is True
+    assert nested("ledger")["Resources"]["Instance"]["DeletionPolicy"] == "Snapshot"
+
+
+def test_the_functions_user_gets_a_new_password_by_itself_once_it_exists() -> None:
+    (rotation,) = _of_type("ledger", "AWS::SecretsManager::RotationSchedule")
+    assert rotation["SecretId"] == {"Ref": "UserSecret"}
+    assert rotation["RotationRules"]["AutomaticallyAfterDays"] <= 90
+    assert rotation["RotateImmediatelyOnUpdate"] is False
+
+
+def test_no_password_is_in_a_template() -> None:
+    for part in _PARTS.values():
+        assert not [node for node in _nodes(nested(part)) if isinstance(node, dict) and "MasterUserPassword" in node]
+
+
+# --- the users ---
+
+
+def test_nobody_who_signs_in_gets_the_operators_scope() -> None:
+    clients = {client["ClientName"]: client for client in _of_type("users", "AWS::Cognito::UserPoolClient")}
+    assert "firstcome/operator" not in clients["users"]["AllowedOAuthScopes"]
+    assert clients["operators"]["AllowedOAuthFlows"] == ["client_credentials"]
+    assert clients["operators"]["GenerateSecret"] is True
+    (server,) = _of_type("users", "AWS::Cognito::UserPoolResourceServer")
+    assert f"{server['Identifier']}/{server['Scopes'][0]['ScopeName']}" == "firstcome/operator"
+
+
+def test_the_api_takes_the_own_pools_tokens() -> None:
+    auth = Form().resources["HttpApi"]["Properties"]["Auth"]["Authorizers"]["Jwt"]["JwtConfiguration"]
+    assert auth["issuer"] == {"Fn::GetAtt": ["Users", "Outputs.Issuer"]}
+    assert auth["audience"] == [
+        {"Fn::GetAtt": ["Users", "Outputs.UserClientId"]},
+        {"Fn::GetAtt": ["Users", "Outputs.OperatorClientId"]},
+    ]
+
+
+# --- around the functions ---
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_functions_log_ends(function: str) -> None:
+    made = Form(Environment="prod").resources
+    group = made[function]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert made[group]["Properties"]["RetentionInDays"] == 90
+
+
+def test_the_apis_log_tells_nothing_about_a_person() -> None:
+    settings = template()["Resources"]["HttpApi"]["Properties"]["AccessLogSettings"]
+    told = json.loads(settings["Format"])
+    assert not re.findall(r"sourceIp|userAgent|claims|sub|\$context\.path", str(told))
+
+
+def test_a_new_version_is_taken_back_by_alarms() -> None:
+    apply = Form(Environment="prod").resources["ApplyFunction"]["Properties"]
+    assert apply["AutoPublishAlias"] == "live"
+    assert apply["DeploymentPreference"]["Enabled"] is True
+    assert apply["DeploymentPreference"]["Alarms"] == [{"Ref": "Unavailable"}, {"Ref": "ApplyErrors"}]
+
+
+def test_environments_are_warm_only_when_somebody_asks() -> None:
+    assert "WarmApplyFunction" not in Form().resources
+    opening = {"WarmFrom": "2026-12-01T08:55:00", "WarmUntil": "2026-12-01T09:30:00"}
+    target = Form(WarmInstances="200", **opening).resources["WarmApplyFunction"]["Properties"]
+    capacities = [action["ScalableTargetAction"]["MinCapacity"] for action in target["ScheduledActions"]]
+    assert capacities == ["200", 0]
+    assert target["ScalableDimension"] == "lambda:function:ProvisionedConcurrency"
