@@ -1,62 +1,16 @@
 """POST over HTTP/1.1 against a server that sends given bytes: every way a reply may be framed, and may break off."""
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-
 import pytest
 
 from firstcome.adapters.http_post import HttpConnection, HttpError
+from local.ports import HOST
+from tests.integration.scripted import Scripted, scripted
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-class Scripted:
-    """A server that reads a request and sends given bytes; then it closes, or waits."""
-
-    def __init__(self, reply: bytes, *, closes: bool) -> None:
-        self.received = b""
-        self._reply, self._closes = reply, closes
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def connection(self) -> HttpConnection:
-        """Connect to it."""
-        return HttpConnection("127.0.0.1", self._listener.getsockname()[1], 1, 0.2, tls=None)
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            connection, _ = self._listener.accept()
-            with connection:
-                self.received = connection.recv(65_536)
-                connection.sendall(self._reply)
-                if not self._closes:
-                    self._done.wait(30)
-
-    def close(self) -> None:
-        """Stop."""
-        self._done.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-
-@pytest.fixture
-def server() -> Iterator[Callable[..., Scripted]]:
-    """Make servers that are stopped in the end."""
-    made: list[Scripted] = []
-
-    def make(reply: bytes, *, closes: bool = False) -> Scripted:
-        made.append(Scripted(reply, closes=closes))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+def _connect(server: Scripted) -> HttpConnection:
+    return HttpConnection(HOST, server.port, 1, 0.2, tls=None)
 
 
 @pytest.mark.parametrize(
@@ -75,50 +29,54 @@ def server() -> Iterator[Callable[..., Scripted]]:
     ],
 )
 def test_a_reply_is_read_whatever_its_frame(
-    server: Callable[..., Scripted],
     reply: bytes,
     expected: tuple[int, bytes],
     is_open: bool,  # noqa: FBT001 - pytest's
 ) -> None:
-    connection = server(reply).connection()
+    with scripted(reply) as server:
+        connection = _connect(server)
 
-    assert connection.post({"host": "x"}, b"body") == expected
+        assert connection.post({"host": "x"}, b"body") == expected
 
-    assert connection.is_open == is_open
-    connection.close()
+        assert connection.is_open == is_open
+        connection.close()
 
 
-def test_the_request_is_as_it_should_be(server: Callable[..., Scripted]) -> None:
-    there = server(OK + b"content-length: 0\r\n\r\n")
-    connection = there.connection()
-    connection.post({"host": "x", "x-amz-target": "T"}, "bödy".encode())
-    connection.close()
+def test_the_request_is_as_it_should_be() -> None:
+    with scripted(OK + b"content-length: 0\r\n\r\n") as there:
+        connection = _connect(there)
+        connection.post({"host": "x", "x-amz-target": "T"}, "bödy".encode())
+        connection.close()
 
-    assert there.received == "POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: T\r\ncontent-length: 5\r\n\r\nbödy".encode()
+        assert (
+            there.received == "POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: T\r\ncontent-length: 5\r\n\r\nbödy".encode()
+        )
 
 
 _PARTS = [b"", b"HTTP/1.1 2", OK, OK + b"content-length: 5\r\n", OK + b"content-length: 5\r\n\r\nabc"]
 
 
 @pytest.mark.parametrize("part", [*_PARTS, OK + b"transfer-encoding: chunked\r\n\r\n5\r\nabcde"])
-def test_a_reply_that_breaks_off_is_an_error(server: Callable[..., Scripted], part: bytes) -> None:
-    connection = server(part, closes=True).connection()
+def test_a_reply_that_breaks_off_is_an_error(part: bytes) -> None:
+    with scripted(part, closes=True) as server:
+        connection = _connect(server)
 
-    with pytest.raises(OSError) as caught:  # noqa: PT011 - a reset as well as an end
-        connection.post({"host": "x"}, b"body")
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - a reset as well as an end
+            connection.post({"host": "x"}, b"body")
 
-    assert not isinstance(caught.value, TimeoutError)
-    connection.close()
+        assert not isinstance(caught.value, TimeoutError)
+        connection.close()
 
 
 @pytest.mark.parametrize("part", _PARTS)
-def test_a_reply_that_does_not_go_on_is_given_up_in_time(server: Callable[..., Scripted], part: bytes) -> None:
-    connection = server(part).connection()
+def test_a_reply_that_does_not_go_on_is_given_up_in_time(part: bytes) -> None:
+    with scripted(part) as server:
+        connection = _connect(server)
 
-    with pytest.raises(TimeoutError):
-        connection.post({"host": "x"}, b"body")
+        with pytest.raises(TimeoutError):
+            connection.post({"host": "x"}, b"body")
 
-    connection.close()
+        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -138,10 +96,11 @@ def test_a_reply_that_does_not_go_on_is_given_up_in_time(server: Callable[..., S
         OK + b"transfer-encoding: chunked\r\n\r\n" + (b"F000\r\n" + b"x" * 0xF000 + b"\r\n") * 2,
     ],
 )
-def test_what_is_not_http_or_too_much_of_it_is_an_error(server: Callable[..., Scripted], reply: bytes) -> None:
-    connection = server(reply).connection()
+def test_what_is_not_http_or_too_much_of_it_is_an_error(reply: bytes) -> None:
+    with scripted(reply) as server:
+        connection = _connect(server)
 
-    with pytest.raises(HttpError):
-        connection.post({"host": "x"}, b"body")
+        with pytest.raises(HttpError):
+            connection.post({"host": "x"}, b"body")
 
-    connection.close()
+        connection.close()

@@ -1,14 +1,11 @@
 """The connection to Redis: every kind of reply, and a server that breaks off anywhere."""
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-
 import pytest
 
 from firstcome.adapters.resp import ReplyError, RespConnection, RespError, RespTimeoutError, pack
+from local.ports import HOST
 from tests.conftest import RedisTestServer
+from tests.integration.scripted import Scripted, scripted
 
 
 def test_every_kind_of_reply_is_read_from_a_real_server(redis_server: RedisTestServer) -> None:
@@ -54,87 +51,48 @@ def test_it_connects_when_it_is_used_and_again_after_it_was_closed(redis_server:
         assert not connection.is_connected
 
 
-class Scripted:
-    """A server that sends given bytes when it is asked, and then does what it is told."""
-
-    def __init__(self, reply: bytes, *, closes: bool) -> None:
-        self._reply, self._closes = reply, closes
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def connection(self) -> RespConnection:
-        """Make a connection that waits for a fifth of a second."""
-        return RespConnection("127.0.0.1", self._listener.getsockname()[1], timeout_seconds=0.2)
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            connection, _ = self._listener.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(self._reply)
-                if not self._closes:
-                    self._done.wait(30)
-
-    def close(self) -> None:
-        """Stop."""
-        self._done.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-
-@pytest.fixture
-def scripted() -> Iterator[Callable[..., Scripted]]:
-    """Make servers that are stopped in the end."""
-    made: list[Scripted] = []
-
-    def make(reply: bytes, *, closes: bool) -> Scripted:
-        made.append(Scripted(reply, closes=closes))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.close()
+def _connect(server: Scripted) -> RespConnection:
+    return RespConnection(HOST, server.port, timeout_seconds=0.2)
 
 
 _PARTS = [b"", b"$", b"$5\r\nab", b"$5\r\nabcde", b"$5\r\nabcde\r", b":1", b":1\r", b"*2\r\n:1\r\n", b"+OK"]
 
 
 @pytest.mark.parametrize("part", _PARTS)
-def test_a_reply_that_breaks_off_closes_the_connection(scripted: Callable[..., Scripted], part: bytes) -> None:
-    connection = scripted(part, closes=True).connection()
+def test_a_reply_that_breaks_off_closes_the_connection(part: bytes) -> None:
+    with scripted(part, closes=True) as server:
+        connection = _connect(server)
 
-    with pytest.raises(RespError) as caught:
-        connection.exchange([["GET", "key"]])
+        with pytest.raises(RespError) as caught:
+            connection.exchange([["GET", "key"]])
 
-    assert not isinstance(caught.value, RespTimeoutError)
-    assert not connection.is_connected
+        assert not isinstance(caught.value, RespTimeoutError)
+        assert not connection.is_connected
 
 
 @pytest.mark.parametrize("part", _PARTS)
-def test_a_reply_that_does_not_go_on_is_given_up_in_time(scripted: Callable[..., Scripted], part: bytes) -> None:
-    connection = scripted(part, closes=False).connection()
+def test_a_reply_that_does_not_go_on_is_given_up_in_time(part: bytes) -> None:
+    with scripted(part, closes=False) as server:
+        connection = _connect(server)
 
-    with pytest.raises(RespTimeoutError):
-        connection.exchange([["GET", "key"]])
+        with pytest.raises(RespTimeoutError):
+            connection.exchange([["GET", "key"]])
 
-    # The late rest must not be taken for the reply to the next command.
-    assert not connection.is_connected
+        # The late rest must not be taken for the reply to the next command.
+        assert not connection.is_connected
 
 
 @pytest.mark.parametrize(
     "reply", [b"HTTP/1.1 400 Bad Request\r\n", b"\r\n", b"x" * 70_000 + b"\r\n", b":one\r\n", b"$x\r\n"]
 )
-def test_what_is_not_resp_is_an_error(scripted: Callable[..., Scripted], reply: bytes) -> None:
-    connection = scripted(reply, closes=False).connection()
+def test_what_is_not_resp_is_an_error(reply: bytes) -> None:
+    with scripted(reply, closes=False) as server:
+        connection = _connect(server)
 
-    with pytest.raises(RespError):
-        connection.exchange([["GET", "key"]])
+        with pytest.raises(RespError):
+            connection.exchange([["GET", "key"]])
 
-    assert not connection.is_connected
+        assert not connection.is_connected
 
 
 def test_nobody_listening_is_an_error() -> None:

@@ -1,0 +1,52 @@
+"""A server that reads one request and sends given bytes; then it closes the connection, or leaves it open."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from local.ports import HOST
+
+
+class Scripted:
+    """One such server.
+
+    Attributes:
+        received: what it was sent.
+    """
+
+    def __init__(self, reply: bytes, *, closes: bool) -> None:
+        self.received = b""
+        self._reply, self._closes = reply, closes
+        self._listener = socket.create_server((HOST, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            connection, _ = self._listener.accept()
+            with connection:
+                self.received = connection.recv(65_536)
+                connection.sendall(self._reply)
+                if not self._closes:
+                    self._done.wait(30)
+
+    def close(self) -> None:
+        """Stop."""
+        self._done.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@contextmanager
+def scripted(reply: bytes, *, closes: bool = False) -> Iterator[Scripted]:
+    """Start one for as long as the context lasts."""
+    server = Scripted(reply, closes=closes)
+    try:
+        yield server
+    finally:
+        server.close()
