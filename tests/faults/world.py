@@ -20,6 +20,7 @@ import redis
 
 from firstcome import bootstrap
 from firstcome.adapters import resp, sqs_sender
+from firstcome.metrics import Metrics
 from firstcome.observability import logger
 from functions.admin import app as admin_app
 from functions.apply import app as apply_app
@@ -188,6 +189,8 @@ class World:
             stack.enter_context(patch.object(pymysql, "connect", mysql))
             stack.enter_context(patch.object(boto3, "client", lambda name, **_: clients[name]()))
             stack.enter_context(patch.object(bootstrap, "MonotonicClock", lambda: self.clock))
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(patch.object(bootstrap, "Metrics", lambda clock, _: Metrics(clock, nowhere)))
             stack.callback(logger().setLevel, logger().log_level)
             logger().setLevel("CRITICAL")
             yield self
