@@ -335,6 +335,15 @@ def test_a_campaign_is_shown_as_of_one_instant(scripts: Scripts) -> None:
     assert scripts.run("show", "campaign accepted unsent free") == [*shown, 1, str(NOW + 5).encode(), 2, oldest]
 
 
+@pytest.mark.parametrize(("capacity", "pages"), [(1, 1), (2_048, 1), (2_049, 2), (4_096, 2), (4_097, 3)])
+def test_the_filter_is_laid_out_at_once(scripts: Scripts, capacity: int, pages: int) -> None:
+    scripts.create(capacity=capacity)
+
+    assert _hash(scripts)["pages"] == str(pages)
+    assert scripts.client.strlen(scripts.keys.winners) == 4096 * pages
+    assert scripts.client.bitcount(scripts.keys.winners) == 0
+
+
 def test_sold_out_may_be_remembered_until_the_end_at_most(scripts: Scripts) -> None:
     scripts.create(capacity=1, closes_at=NOW + 800)
     scripts.apply("ann")
@@ -362,6 +371,16 @@ def test_a_raise_of_what_is_sold_out_is_held_back_to_the_millisecond(scripts: Sc
     assert scripts.apply("bob")[0] == b"accepted"
 
 
+def test_every_raise_of_what_is_sold_out_is_held_back(scripts: Scripts) -> None:
+    scripts.create(capacity=1, closes_at=NOW + 9_000)
+    for capacity in (2, 3):
+        assert scripts.apply(f"user-{capacity}")[0] == b"accepted"
+        scripts.run("configure", CONFIGURE, "demo", capacity, NOW, NOW + 9_000, "active", "change", HOLD, "server")
+        scripts.now += HOLD - 1
+        assert scripts.apply("late") == [b"sold_out"]
+        scripts.now += 1
+
+
 @pytest.mark.parametrize(("accepted", "capacity"), [(1, 3), (2, 2)])
 def test_only_a_raise_of_what_is_sold_out_is_held_back(scripts: Scripts, accepted: int, capacity: int) -> None:
     scripts.create(capacity=2)
@@ -374,18 +393,19 @@ def test_only_a_raise_of_what_is_sold_out_is_held_back(scripts: Scripts, accepte
 
 
 def test_a_winner_is_in_the_filter_and_hardly_anybody_else(scripts: Scripts) -> None:
-    """With as many winners as the filter is laid out for, on more pages than one."""
-    scripts.create(capacity=3_000)
+    """On three pages: a number of which no digit of a user's digest is without influence on the page."""
+    scripts.create(capacity=6_000)
     scripts.remember = 500
     memory = SoldOutMemory(FakeClock())
-    winners = [f"winner-{number}" for number in range(3_000)]
+    winners = [f"winner-{number}" for number in range(2_000)]
     for user in winners:
         assert scripts.apply(user)[0] == b"accepted"
+    scripts.client.set(scripts.keys.accepted, 6_000)
 
     losers = [f"loser-{number}" for number in range(2_000)]
     for user in losers[:40]:
         _, *seen = scripts.apply(user)
-        assert seen[2] == 2
+        assert (seen[2], len(seen[3])) == (3, 4096)
         memory.note("demo", user, SoldOut(*seen), NOW)
 
     assert not any(memory.refuses("demo", user) for user in winners)
