@@ -431,6 +431,9 @@ def test_a_rebuilt_gate_keeps_no_filter(scripts: Scripts) -> None:
     scripts.reopen(9)
 
     assert {"pages", "held_until"} & set(_hash(scripts)) == set()
+    # Nor does a change bring one back, which would lack everybody who had a claim before.
+    scripts.run("configure", CONFIGURE, "demo", 9, 1, 2, "active", "change", HOLD, "server")
+    assert "pages" not in _hash(scripts)
 
 
 def test_unsent_claims_are_old_enough_to_the_millisecond(scripts: Scripts) -> None:
