@@ -427,6 +427,7 @@ def test_the_filter_is_given_up_when_a_claim_appears_that_it_may_lack(scripts: S
 
 def test_a_rebuilt_gate_keeps_no_filter(scripts: Scripts) -> None:
     scripts.create(capacity=1)
+    scripts.client.hset(scripts.keys.campaign, "held_until", NOW + HOLD)
     scripts.fence()
     scripts.reopen(9)
 
