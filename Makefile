@@ -1,7 +1,7 @@
 # Every command of the project. `make` alone lists them.
 
 PYTHON := .venv/bin/python
-export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK
+export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK CONTAINER_HOST
 
 .DEFAULT_GOAL := help
 .PHONY: help install run faults faults-long up down token invoke test mutate bench cost check lint fmt types validate audit pictures
@@ -23,7 +23,7 @@ faults: install ## Let every fault happen at every external call, then pairs of 
 faults-long: install ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
 	@exec $(PYTHON) -m local.faults_long
 
-up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM)
+up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM, CONTAINER_HOST=ADDRESS for containers too)
 	@exec $(PYTHON) -m local.up
 
 down: install ## Stop the stack that `make up` started
