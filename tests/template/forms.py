@@ -5,6 +5,7 @@ from typing import Any
 from tests.template.cloudformation import template
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"
+REDIS_SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:redis"
 GIVEN = {
     "JwtIssuer": "https://issuer.example",
     "RedisHost": "redis.example",

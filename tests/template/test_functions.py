@@ -8,7 +8,7 @@ from firstcome import settings
 from firstcome.errors import SettingsError
 from firstcome.settings import ConsoleSettings, MysqlSettings, PaceSettings, RedisSettings
 from tests.template.cloudformation import FUNCTIONS, SERVICE, properties, template, variables
-from tests.template.forms import GIVEN, SECRET, Form
+from tests.template.forms import GIVEN, REDIS_SECRET, SECRET, Form
 
 _CLAIM_QUEUE = {"Fn::GetAtt": ["ClaimQueue", "Arn"]}
 _DEAD_LETTER_QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
@@ -65,6 +65,13 @@ def test_a_function_may_do_what_it_does_and_nothing_else(function: str) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
+def test_with_a_password_at_redis_it_may_read_that_secret_too(function: str) -> None:
+    password = [("secretsmanager:GetSecretValue", REDIS_SECRET)] if function in SERVICE else []
+    expected = [*_QUEUES[function], *_SECRETS[function], *password]
+    assert sorted(_granted(Form(**GIVEN, RedisSecretArn=REDIS_SECRET), function), key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_with_stores_of_the_stacks_own_it_may_connect_to_them_and_nothing_else(function: str) -> None:
     connect = _CONNECT if function in SERVICE else []
     expected = [*connect, *_QUEUES[function], *_OWN_SECRETS[function]]
@@ -98,7 +105,7 @@ def test_each_function_is_its_own_folder_on_the_same_runtime_and_layers(function
     assert own["Handler"] == "app.lambda_handler"
     assert own["Runtime"] == "python3.13"
     assert own["Layers"] == [{"Ref": "DependenciesLayer"}, {"Ref": "FirstcomeLayer"}]
-    assert isinstance(own["Timeout"], int)
+    assert isinstance(Form(**GIVEN).resources[function]["Properties"]["Timeout"], int)
 
 
 def test_the_cloud_runs_on_arm() -> None:
@@ -114,6 +121,9 @@ def _environment(function: str, **given: str) -> dict[str, str]:
 def test_every_function_is_told_what_it_reads() -> None:
     for function in SERVICE:
         assert RedisSettings.from_env(_environment(function)).host == "redis.example"
+        assert RedisSettings.from_env(_environment(function)).secret_arn == ""
+        with_password = _environment(function, RedisSecretArn=REDIS_SECRET)
+        assert RedisSettings.from_env(with_password).secret_arn == REDIS_SECRET
     assert ConsoleSettings.from_env(_environment("ConsoleFunction")) == ConsoleSettings(
         "https://issuer.example", "firstcome", "firstcome", "openid", "", ("https://issuer.example",)
     )

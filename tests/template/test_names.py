@@ -56,6 +56,7 @@ _PARAMETERS = [
     "RedisHost",
     "RedisPort",
     "RedisTls",
+    "RedisSecretArn",
     "MysqlHost",
     "MysqlPort",
     "MysqlDatabase",

@@ -19,7 +19,7 @@ _hosts = st.sampled_from(["sqs.eu-west-1.amazonaws.com", "127.0.0.1:4566", "vpce
 
 def _by_botocore(signer: Signer, target: str, body: bytes, timestamp: str) -> dict[str, str]:
     """Sign as botocore does, at an instant of ours."""
-    headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": target}
+    headers = {"Content-Type": f"application/x-amz-json-{signer.json_version}", "X-Amz-Target": target}
     request = AWSRequest("POST", f"https://{signer.host}/", headers=headers, data=body)
     request.context["timestamp"] = timestamp
     mine = signer.credentials
@@ -37,9 +37,12 @@ def _by_botocore(signer: Signer, target: str, body: bytes, timestamp: str) -> di
     host=_hosts,
     body=st.binary(max_size=200),
     at=st.integers(1_700_000_000, 2_000_000_000),
+    json_version=st.sampled_from(["1.0", "1.1"]),
 )
-def test_it_signs_as_botocore_does(credentials: Credentials, host: str, body: bytes, at: int) -> None:
-    signer = Signer(credentials, "eu-west-1", "sqs", host)
+def test_it_signs_as_botocore_does(
+    credentials: Credentials, host: str, body: bytes, at: int, json_version: str
+) -> None:
+    signer = Signer(credentials, "eu-west-1", "sqs", host, json_version)
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
     assert calendar.timegm(time.strptime(timestamp, "%Y%m%dT%H%M%SZ")) == at
 

@@ -21,6 +21,8 @@ class RedisSettings:
         replica_acks: replicas that must have an accepted claim before it is answered.
         iam_user: of ElastiCache, as which connections log in with the function's role; empty for no login.
         iam_cache: name of the replication group, when there is an `iam_user`.
+        secret_arn: Secrets Manager secret with the JSON field `password`, and `username` if it is not Redis's default
+            user; empty for no login.
     """
 
     host: str
@@ -29,10 +31,11 @@ class RedisSettings:
     replica_acks: int
     iam_user: str = ""
     iam_cache: str = ""
+    secret_arn: str = ""
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> "RedisSettings":
-        """Read REDIS_HOST, _PORT, _TLS, _IAM_USER, _IAM_CACHE and GATE_REPLICA_ACKS. Raises `SettingsError`."""
+        """Read the REDIS_ variables and GATE_REPLICA_ACKS. Raises `SettingsError`."""
         iam_user = env.get("REDIS_IAM_USER", "")
         return cls(
             host=_text(env, "REDIS_HOST"),
@@ -41,12 +44,13 @@ class RedisSettings:
             replica_acks=_whole(env, "GATE_REPLICA_ACKS", 0, 5),
             iam_user=iam_user,
             iam_cache=_text(env, "REDIS_IAM_CACHE") if iam_user else "",
+            secret_arn=env.get("REDIS_SECRET_ARN", "").strip(),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """Who the function is at AWS, and where SQS is; Lambda sets all of it but the endpoint, which is for local stacks.
+    """Who the function is at AWS, and where its services are; Lambda sets all of it but the endpoints of local stacks.
 
     Attributes:
         session_token: empty for a long-lived key.
@@ -57,19 +61,23 @@ class AwsSettings:
     secret_access_key: str
     session_token: str
     sqs_endpoint_url: str
+    secrets_endpoint_url: str
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> "AwsSettings":
         """Read the AWS_ variables that the AWS SDKs read. Raises `SettingsError`."""
         region = _text(env, "AWS_REGION" if "AWS_REGION" in env else "AWS_DEFAULT_REGION")
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        given = env.get("AWS_ENDPOINT_URL_SQS") or env.get("AWS_ENDPOINT_URL")
+        everywhere = env.get("AWS_ENDPOINT_URL")
+        queues = env.get("AWS_ENDPOINT_URL_SQS") or everywhere
+        secrets = env.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or everywhere
         return cls(
             region=region,
             access_key_id=_text(env, "AWS_ACCESS_KEY_ID"),
             secret_access_key=_text(env, "AWS_SECRET_ACCESS_KEY"),
             session_token=env.get("AWS_SESSION_TOKEN", ""),
-            sqs_endpoint_url=given or f"https://sqs.{region}.{suffix}",
+            sqs_endpoint_url=queues or f"https://sqs.{region}.{suffix}",
+            secrets_endpoint_url=secrets or f"https://secretsmanager.{region}.{suffix}",
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ssl
     from io import BufferedReader
+    from urllib.parse import SplitResult
 
 _LINE_BYTES_MAX = 8_192
 _HEADERS_MAX = 100
@@ -117,3 +118,12 @@ class HttpConnection:
         if len(data) < size:
             raise HttpError("the reply broke off")
         return data
+
+
+def connect_to(
+    address: "SplitResult", connect_seconds: float, read_seconds: float, tls: "Callable[[str], ssl.SSLContext]"
+) -> HttpConnection:
+    """Open a connection to the host of an address, with TLS if it begins with https; else as `HttpConnection`."""
+    is_secure = address.scheme == "https"
+    port = address.port or (443 if is_secure else 80)
+    return HttpConnection(address.hostname or "", port, connect_seconds, read_seconds, tls if is_secure else None)

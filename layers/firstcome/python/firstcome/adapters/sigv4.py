@@ -27,12 +27,14 @@ class Signer:
 
     Attributes:
         host: as in the request's Host header, with the port if it is not the usual one.
+        json_version: of the service's protocol: 1.0 for SQS, 1.1 for Secrets Manager.
     """
 
     credentials: Credentials
     region: str
     service: str
     host: str
+    json_version: str = "1.0"
 
     def headers(self, target: str, body: bytes, at: float) -> dict[str, str]:
         """Return all headers of a signed request.
@@ -44,7 +46,7 @@ class Signer:
         timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
         date = timestamp[:8]
         headers = {
-            "content-type": "application/x-amz-json-1.0",
+            "content-type": f"application/x-amz-json-{self.json_version}",
             "host": self.host,
             "x-amz-date": timestamp,
             "x-amz-target": target,
