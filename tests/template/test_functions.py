@@ -183,7 +183,14 @@ def test_every_function_is_told_what_it_reads() -> None:
         with_password = _environment(function, RedisSecretArn=REDIS_SECRET)
         assert RedisSettings.from_env(with_password).secret_arn == REDIS_SECRET
     assert ConsoleSettings.from_env(_environment("ConsoleFunction")) == ConsoleSettings(
-        "https://issuer.example", "firstcome", "firstcome", "openid", "", ("https://issuer.example",)
+        issuer="https://issuer.example",
+        client_id="firstcome",
+        operator_issuer="https://issuer.example",
+        operator_client_id="firstcome",
+        audience="firstcome",
+        scopes="openid",
+        runbook_url="",
+        origins=("https://issuer.example",),
     )
     for function in ("DrainFunction", "RelayFunction", "AdminFunction"):
         assert MysqlSettings.from_env(_environment(function)).secret_arn == SECRET

@@ -53,6 +53,7 @@ _PARAMETERS = [
     "OidcScopes",
     "OidcOrigins",
     "RunbookUrl",
+    "PagesUrl",
     "RedisHost",
     "RedisPort",
     "RedisTls",

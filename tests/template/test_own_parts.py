@@ -9,7 +9,14 @@ import pytest
 from tests.template.cloudformation import FUNCTIONS, SERVICE, nested, template
 from tests.template.forms import GIVEN, Form
 
-_PARTS = {"Network": "network", "Gate": "gate", "Ledger": "ledger", "Users": "users", "Observability": "observability"}
+_PARTS = {
+    "Network": "network",
+    "Gate": "gate",
+    "Ledger": "ledger",
+    "Users": "users",
+    "Operators": "operators",
+    "Observability": "observability",
+}
 _MYSQL = {name: value for name, value in GIVEN.items() if name.startswith("Mysql")}
 _VPC = {"VpcId": "vpc-1", "VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
 
@@ -24,10 +31,10 @@ _FORMS: dict[str, dict[str, str]] = {
 _MADE = {
     "everything is given": set(),
     "everything is given, in a network": set(),
-    "everything is made": {"Network", "Gate", "Ledger", "Users"},
-    "everything is made, in a given network": {"Gate", "Ledger", "Users"},
-    "only MySQL is given": {"Gate", "Users"},
-    "only Redis is given": {"Network", "Ledger", "Users"},
+    "everything is made": {"Network", "Gate", "Ledger", "Users", "Operators"},
+    "everything is made, in a given network": {"Gate", "Ledger", "Users", "Operators"},
+    "only MySQL is given": {"Gate", "Users", "Operators"},
+    "only Redis is given": {"Network", "Ledger", "Users", "Operators"},
 }
 
 
@@ -46,7 +53,8 @@ def _named(document: Any) -> list[tuple[str, str]]:
             case [("Fn::GetAtt", [str(name), str(attribute)])]:
                 found.append((name, attribute))
             case [("Fn::Sub", str(text))]:
-                found += [(name.split(".")[0], "") for name in re.findall(r"\$\{([^}!]+)\}", text)]
+                named = [name.partition(".") for name in re.findall(r"\$\{([^}!]+)\}", text)]
+                found += [(name, attribute) for name, _, attribute in named]
     return found
 
 
@@ -211,22 +219,61 @@ def test_no_password_is_in_a_template() -> None:
 # --- the users ---
 
 
-def test_nobody_who_signs_in_gets_the_operators_scope() -> None:
-    clients = {client["ClientName"]: client for client in _of_type("users", "AWS::Cognito::UserPoolClient")}
-    assert "firstcome/operator" not in clients["users"]["AllowedOAuthScopes"]
-    assert clients["operators"]["AllowedOAuthFlows"] == ["client_credentials"]
-    assert clients["operators"]["GenerateSecret"] is True
-    (server,) = _of_type("users", "AWS::Cognito::UserPoolResourceServer")
+def _clients(part: str) -> dict[str, dict[str, Any]]:
+    return {client["ClientName"]: client for client in _of_type(part, "AWS::Cognito::UserPoolClient")}
+
+
+def test_the_users_pool_does_not_know_the_operators_scope() -> None:
+    assert "firstcome/operator" not in str(nested("users"))
+    assert _of_type("users", "AWS::Cognito::UserPoolResourceServer") == []
+    assert _clients("users").keys() == {"users"}
+
+
+def test_nobody_makes_themselves_an_operator() -> None:
+    (pool,) = _of_type("operators", "AWS::Cognito::UserPool")
+    assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert (pool["MfaConfiguration"], pool["EnabledMfas"]) == ("ON", ["SOFTWARE_TOKEN_MFA"])
+
+
+def test_operators_sign_in_to_the_console_by_code_and_scripts_by_a_secret() -> None:
+    (server,) = _of_type("operators", "AWS::Cognito::UserPoolResourceServer")
     assert f"{server['Identifier']}/{server['Scopes'][0]['ScopeName']}" == "firstcome/operator"
+    console, machines = _clients("operators")["console"], _clients("operators")["machines"]
+    assert (console["AllowedOAuthFlows"], console["GenerateSecret"]) == (["code"], False)
+    assert console["AllowedOAuthScopes"] == ["openid", "firstcome/operator"]
+    assert (machines["AllowedOAuthFlows"], machines["GenerateSecret"]) == (["client_credentials"], True)
+    # No sign-in but by the page: it is what asks for the second factor.
+    assert console["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
 
 
-def test_the_api_takes_the_own_pools_tokens() -> None:
-    auth = Form().resources["HttpApi"]["Properties"]["Auth"]["Authorizers"]["Jwt"]["JwtConfiguration"]
-    assert auth["issuer"] == {"Fn::GetAtt": ["Users", "Outputs.Issuer"]}
-    assert auth["audience"] == [
-        {"Fn::GetAtt": ["Users", "Outputs.UserClientId"]},
-        {"Fn::GetAtt": ["Users", "Outputs.OperatorClientId"]},
-    ]
+@pytest.mark.parametrize("part", ["users", "operators"])
+def test_the_pages_are_where_a_sign_in_leads_back_to(part: str) -> None:
+    callbacks = [url for client in _clients(part).values() for url in client.get("CallbackURLs", [])]
+    assert {"Fn::Sub": "${PagesUrl}/console/signed-in.html"} in callbacks
+
+
+def test_the_api_takes_each_own_pools_tokens_on_its_own_routes() -> None:
+    authorizers = Form().resources["HttpApi"]["Properties"]["Auth"]["Authorizers"]
+    assert {name: authorizer["JwtConfiguration"] for name, authorizer in authorizers.items()} == {
+        "Jwt": {
+            "issuer": {"Fn::GetAtt": ["Users", "Outputs.Issuer"]},
+            "audience": [{"Fn::GetAtt": ["Users", "Outputs.UserClientId"]}],
+        },
+        "Operators": {
+            "issuer": {"Fn::GetAtt": ["Operators", "Outputs.Issuer"]},
+            "audience": [
+                {"Fn::GetAtt": ["Operators", "Outputs.ConsoleClientId"]},
+                {"Fn::GetAtt": ["Operators", "Outputs.MachineClientId"]},
+            ],
+        },
+    }
+
+
+def test_the_console_is_told_where_operators_sign_in() -> None:
+    told = Form().variables("ConsoleFunction")
+    assert told["OIDC_OPERATOR_ISSUER"] == "Operators.Outputs.Issuer"
+    assert told["OIDC_OPERATOR_CLIENT_ID"] == "Operators.Outputs.ConsoleClientId"
+    assert told["OIDC_ORIGINS"] == "${Users.Outputs.SignInUrl} ${Operators.Outputs.SignInUrl}"
 
 
 # --- around the functions ---

@@ -136,6 +136,7 @@ class ConsoleSettings:
     """Where those who open the console and the claim page sign in.
 
     Attributes:
+        operator_issuer: where operators sign in, and as which client; the same as users where nothing else is said.
         audience: asked for by issuers that need to be told whom the token is for.
         scopes: what every user's token is asked with; an operator's gets the operator's scope besides.
         runbook_url: where the operators' document is read; empty when it has no address.
@@ -144,6 +145,8 @@ class ConsoleSettings:
 
     issuer: str
     client_id: str
+    operator_issuer: str
+    operator_client_id: str
     audience: str
     scopes: str
     runbook_url: str
@@ -155,14 +158,20 @@ class ConsoleSettings:
         issuer = _url("OIDC_ISSUER", _text(env, "OIDC_ISSUER"))
         audience = _text(env, "OIDC_AUDIENCE")
         runbook = env.get("RUNBOOK_URL", "").strip()
+        operator_issuer = env.get("OIDC_OPERATOR_ISSUER", "").strip()
+        operator_issuer = _url("OIDC_OPERATOR_ISSUER", operator_issuer) if operator_issuer else issuer
+        client_id = env.get("OIDC_CLIENT_ID", "").strip() or audience
         further = [_url("OIDC_ORIGINS", url) for url in env.get("OIDC_ORIGINS", "").split()]
         return cls(
             issuer=issuer,
-            client_id=env.get("OIDC_CLIENT_ID", "").strip() or audience,
+            client_id=client_id,
+            operator_issuer=operator_issuer,
+            operator_client_id=env.get("OIDC_OPERATOR_CLIENT_ID", "").strip() or client_id,
             audience=audience,
             scopes=_text(env, "OIDC_SCOPES"),
             runbook_url=_url("RUNBOOK_URL", runbook) if runbook else "",
-            origins=tuple("/".join(url.split("/")[:3]) for url in (issuer, *further)),
+            # Each once, in this order.
+            origins=tuple(dict.fromkeys("/".join(url.split("/")[:3]) for url in (issuer, operator_issuer, *further))),
         )
 
 
