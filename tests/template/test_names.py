@@ -54,6 +54,7 @@ _PARAMETERS = [
     "OidcOrigins",
     "RunbookUrl",
     "PagesUrl",
+    "UseRdsProxy",
     "RedisHost",
     "RedisPort",
     "RedisTls",
