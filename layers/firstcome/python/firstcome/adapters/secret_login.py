@@ -81,13 +81,13 @@ class SecretLogin:
     def _read(self) -> bytes:
         where = self._endpoint
         address = urlsplit(where.url)
-        signer = Signer(where.credentials, where.region, "secretsmanager", address.netloc, json_version="1.1")
+        target = "secretsmanager.GetSecretValue"
+        signer = Signer(where.credentials, where.region, "secretsmanager", target, address.netloc)
         body = json.dumps({"SecretId": self._secret_arn}).encode()
         try:
             connection = connect_to(address, where.connect_seconds, where.read_seconds, where.tls)
             try:
-                headers = signer.headers("secretsmanager.GetSecretValue", body, time.time())
-                status, reply = connection.post(headers, body)
+                status, reply = connection.post(signer.headers(body, time.time()), body)
             finally:
                 connection.close()
         except OSError as exc:
