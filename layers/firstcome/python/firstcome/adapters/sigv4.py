@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
+_JSON_VERSIONS = {"sqs": "1.0", "secretsmanager": "1.1"}
+"""Of the protocol that each service speaks: https://smithy.io/2.0/aws/protocols/."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -25,7 +28,7 @@ class Signer:
     """Signs POST requests of one operation to `/` of one service.
 
     Args:
-        service: as AWS abbreviates it, such as `sqs`.
+        service: `sqs` or `secretsmanager`.
         target: the operation, such as `AmazonSQS.SendMessage`.
         host: as in the request's Host header, with the port if it is not the usual one.
     """
@@ -36,7 +39,7 @@ class Signer:
         self._service = service
         # What is the same in each request is put together once. The names stand in the order that a signature wants.
         token = credentials.session_token
-        self._before_date = f"content-type:application/x-amz-json-1.0\nhost:{host}\nx-amz-date:"
+        self._before_date = f"content-type:application/x-amz-json-{_JSON_VERSIONS[service]}\nhost:{host}\nx-amz-date:"
         self._after_date = (f"\nx-amz-security-token:{token}" if token else "") + f"\nx-amz-target:{target}\n"
         self._names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token else ''}x-amz-target"
 
