@@ -93,16 +93,23 @@ class Service:
 
     def rows(self, campaign_id: str) -> list[tuple[int, str, str]]:
         """Read the ledger's own rows: sequence, user, code."""
+        return [
+            (int(sequence), str(user), str(code))
+            for sequence, user, code in self.query(
+                "SELECT sequence, user_id, coupon_code FROM coupon WHERE campaign_id = %s ORDER BY sequence",
+                campaign_id,
+            )
+        ]
+
+    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Read what is really in the ledger's tables."""
         where = self.stack.mysql
         connection = pymysql.connect(
             host=where.host, port=where.port, user=where.user, password=where.password, database=where.database
         )
         with connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT sequence, user_id, coupon_code FROM coupon WHERE campaign_id = %s ORDER BY sequence",
-                (campaign_id,),
-            )
-            return [(int(row[0]), str(row[1]), str(row[2])) for row in cursor.fetchall()]
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
 
     def redis(self) -> "redis.Redis":
         """Open a client on the gate's server."""
