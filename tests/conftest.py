@@ -7,6 +7,7 @@ run and dropped after it.
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -121,26 +122,36 @@ def redis_server(redis_port: int) -> Iterator[RedisTestServer]:
 @pytest.fixture(scope="session")
 def mysql_address(request: pytest.FixtureRequest) -> Iterator[MysqlAddress]:
     """The database of this test run: on a MariaDB of its own, or on the server that MYSQL_URL names."""
-    url = os.environ.get("MYSQL_URL", "")
-    if not url:
+    server = mysql_of_the_url()
+    if server is None:
         processes: Processes = request.getfixturevalue("processes")
         workspace: Workspace = request.getfixturevalue("workspace")
         install_database(processes, workspace)
         yield with_free_port(lambda port: start_mariadb(processes, workspace, port))
         return
+    with a_database_on(server) as address:
+        yield address
+
+
+@contextmanager
+def a_database_on(server: MysqlAddress) -> Iterator[MysqlAddress]:
+    """Make a database on the server of MYSQL_URL, and drop it in the end."""
+    address = replace(server, database=f"firstcome_test_{uuid.uuid4().hex[:12]}")
+    _run_on_server(server, f"CREATE DATABASE {address.database} CHARACTER SET utf8mb4")
+    yield address
+    _run_on_server(server, f"DROP DATABASE {address.database}")
+
+
+def mysql_of_the_url() -> MysqlAddress | None:
+    """Return the server that MYSQL_URL names, without a database, if it names one."""
+    url = os.environ.get("MYSQL_URL", "")
+    if not url:
+        return None
     parts = urlsplit(url)
     if parts.scheme != "mysql" or not parts.hostname:
         raise pytest.UsageError("MYSQL_URL must look like mysql://user:password@host:port/")
-    address = MysqlAddress(
-        parts.hostname,
-        parts.port or 3306,
-        unquote(parts.username or "root"),
-        unquote(parts.password or ""),
-        f"firstcome_test_{uuid.uuid4().hex[:12]}",
-    )
-    _run_on_server(address, f"CREATE DATABASE {address.database} CHARACTER SET utf8mb4")
-    yield address
-    _run_on_server(address, f"DROP DATABASE {address.database}")
+    user, password = unquote(parts.username or "root"), unquote(parts.password or "")
+    return MysqlAddress(parts.hostname, parts.port or 3306, user, password, "")
 
 
 @pytest.fixture(scope="session")
@@ -186,13 +197,7 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], N
     return monkeypatch.setenv
 
 
-def _run_on_server(address: MysqlAddress, statement: str) -> None:
-    without_database = replace(address, database="")
-    connection = pymysql.connect(
-        host=without_database.host,
-        port=without_database.port,
-        user=without_database.user,
-        password=without_database.password,
-    )
+def _run_on_server(server: MysqlAddress, statement: str) -> None:
+    connection = pymysql.connect(host=server.host, port=server.port, user=server.user, password=server.password)
     with connection, connection.cursor() as cursor:
         cursor.execute(statement)
