@@ -15,10 +15,11 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Certificate:
-    """A server's certificate and its key, as PEM."""
+    """A server's certificate, its key, and the authority that signed it, as PEM."""
 
-    chain: bytes
+    cert: bytes
     key: bytes
+    ca: bytes
 
 
 class Authority:
@@ -58,6 +59,7 @@ class Authority:
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             ),
+            self.pem,
         )
 
     def _builder(self, name: x509.Name, key: ec.EllipticCurvePublicKey, until: datetime) -> x509.CertificateBuilder:

@@ -2,7 +2,7 @@
 
 import getpass
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from local.processes import Processes
 from local.workspace import Workspace
 from tests.integration.certificates import Certificate
 from tests.integration.tls import LOCALHOST, PASSWORD, USER
+
+_NAMES = ("ca", "cert", "key")
 
 DATABASE = "firstcome_tls_test"
 
@@ -77,8 +79,7 @@ class MysqlTlsServer:
         (process,) = {link.pid for link in listening if link.laddr[1:] == (self.port,)}
         # As the server sees it, and as we do: it may have a root of its own.
         self._inside, self._outside = Path(folder), Path(f"/proc/{process}/root{folder}")
-        names = ("ssl_cert", "ssl_key")
-        self._before = {name: self._ask(f"SELECT @@global.{name}")[0][0] for name in names}
+        self._before = {name: self._ask(f"SELECT @@global.ssl_{name}")[0][0] or "" for name in _NAMES}
         self._run(
             f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4",
             f"DROP USER IF EXISTS {USER}@'%'",
@@ -88,7 +89,7 @@ class MysqlTlsServer:
 
     def show(self, certificate: Certificate) -> None:
         _write(certificate, self._outside)
-        self._set(cert=str(_path(self._inside, "cert")), key=str(_path(self._inside, "key")))
+        self._set(*(str(_path(self._inside, name)) for name in _NAMES))
         self._run("ALTER INSTANCE RELOAD TLS")
 
     def forget_logins(self) -> None:
@@ -97,17 +98,17 @@ class MysqlTlsServer:
 
     def go_plain(self) -> None:
         """Offer no TLS: what MySQL does when its certificate cannot be loaded and it is told to go on."""
-        self._set(cert="/nowhere/cert.pem", key="/nowhere/key.pem")
+        self._set(*(f"/nowhere/{name}.pem" for name in _NAMES))
         self._run("ALTER INSTANCE RELOAD TLS NO ROLLBACK ON ERROR")
 
     def close(self) -> None:
-        self._set(cert=self._before["ssl_cert"] or "", key=self._before["ssl_key"] or "")
+        self._set(*self._before.values())
         self._run("ALTER INSTANCE RELOAD TLS", f"DROP USER {USER}@'%'", f"DROP DATABASE {DATABASE}")
-        for name in ("cert", "key"):
+        for name in _NAMES:
             _path(self._outside, name).unlink(missing_ok=True)
 
-    def _set(self, cert: str, key: str) -> None:
-        self._run(f"SET GLOBAL ssl_cert = '{cert}'", f"SET GLOBAL ssl_key = '{key}'")
+    def _set(self, *paths: str) -> None:
+        self._run(*(f"SET GLOBAL ssl_{name} = '{path}'" for name, path in zip(_NAMES, paths, strict=True)))
 
     def _ask(self, query: str) -> Sequence[tuple[str, ...]]:
         with self._connect() as connection, connection.cursor() as cursor:
@@ -129,9 +130,8 @@ def _run(connection: "Connection[Cursor]", statements: Sequence[str]) -> None:
 
 
 def _write(certificate: Certificate, folder: Path) -> None:
-    for name, content in (("cert", certificate.chain), ("key", certificate.key)):
-        path = _path(folder, name)
-        path.write_bytes(content)
+    for name, content in asdict(certificate).items():
+        _path(folder, name).write_bytes(content)
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -20,13 +20,15 @@ class Recorder:
         self._target = target
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
+        self._connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, once the client has gone."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        """Stop, and end the connection if the client has not."""
+        for opened in (self._listener, *self._connections):
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
 
@@ -34,6 +36,7 @@ class Recorder:
         with suppress(OSError):
             client, _ = self._listener.accept()
             with client, socket.create_connection((HOST, self._target)) as server:
+                self._connections = [client, server]
                 back = threading.Thread(target=_pass_on, args=(server, client))
                 back.start()
                 with suppress(OSError):

@@ -58,7 +58,11 @@ def test_the_right_server_is_talked_to(server: TlsServer, trusting: SetVariable,
         assert word.encode() not in between.said
 
 
-@pytest.mark.parametrize("refused", REFUSED, ids=str)
+# MySQL itself refuses to show a certificate that is not valid; see test_real_mysql.py for one that expires.
+_REFUSED = [one for one in REFUSED if not (mysql_of_the_url() and one.is_out_of_date)]
+
+
+@pytest.mark.parametrize("refused", _REFUSED, ids=str)
 def test_any_other_server_is_refused(server: TlsServer, trusting: SetVariable, refused: Refused) -> None:
     server.show(refused.certificate)
 

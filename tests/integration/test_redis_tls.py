@@ -12,7 +12,7 @@ from local.ports import with_free_port
 from tests.conftest import RedisTestServer
 from tests.integration.certificates import Certificate
 from tests.integration.recorder import recorder
-from tests.integration.tls import ANOTHERS, LOCALHOST, REFUSED, Refused, trusting, verify_code
+from tests.integration.tls import LOCALHOST, REFUSED, Refused, trusting, verify_code
 
 __all__ = ["trusting"]
 
@@ -27,7 +27,7 @@ def show(redis_server: RedisTestServer, tmp_path: Path, trusting: SetVariable) -
     redis.sadd("firstcome:sentinel", "", "spring")
 
     def start(certificate: Certificate) -> int:
-        files = {"tls-cert-file": certificate.chain, "tls-key-file": certificate.key, "tls-ca-cert-file": ANOTHERS.pem}
+        files = {"tls-cert-file": certificate.cert, "tls-key-file": certificate.key, "tls-ca-cert-file": certificate.ca}
         redis.config_set("tls-port", 0)
         for name, content in files.items():
             path = tmp_path / name

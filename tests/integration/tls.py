@@ -33,6 +33,11 @@ class Refused:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_out_of_date(self) -> bool:
+        """Whether it is not valid now."""
+        return self.verify_codes in ([9], [10])
+
 
 LOCALHOST = OUR_OWN.sign(["localhost", "127.0.0.1"])
 
