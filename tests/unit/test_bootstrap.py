@@ -283,9 +283,11 @@ class TestLedger:
         assert (mysql.connected[0]["ssl"], mysql.connected[0]["ssl_disabled"]) == (None, True)
 
     def test_without_tls_a_user_whose_password_would_have_to_be_encrypted_is_a_wrong_setting(
-        self, mysql: Mysql, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As PyMySQL says it without the package `cryptography`, which the layer leaves out."""
+
+        monkeypatch.setattr(bootstrap, "_mysql_credentials", lambda _: ("app", "first"))
 
         def connect(**_: object) -> None:
             raise RuntimeError("'cryptography' package is required for sha256_password or caching_sha2_password")
