@@ -25,6 +25,8 @@ BODY_BYTES_MAX = 10_000
 RETRY_AFTER_SECONDS = 2
 """When to ask again after a 503."""
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class ProblemError(Exception):
     """A request that is refused at the edge: carries its answer."""
@@ -154,7 +156,7 @@ def ok(body: Mapping[str, Any], status: int = HTTPStatus.OK, headers: Mapping[st
     return {
         "statusCode": int(status),
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
-        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        "body": _encode(body),
     }
 
 

@@ -65,6 +65,21 @@ class GateScripts:
         """Send plain commands in one round trip; returns their replies. Raises as `run` does."""
         return [_raise_if_error(reply) for reply in self._exchange(lambda _: commands)]
 
+    def tell(self, command: Command) -> None:
+        """Send a plain command without waiting for its reply; it may get lost. Later calls come after it.
+
+        Raises:
+            GateUnavailableError: whether it took effect is not known.
+        """
+        if not self._connection.is_connected:
+            # A new connection has to be asked for its server first, so there is no time to win.
+            self.call(command)
+            return
+        try:
+            self._connection.tell(command)
+        except RespError as exc:
+            raise GateUnavailableError("the gate was not told") from exc
+
     def _run_all(
         self,
         name: str,
