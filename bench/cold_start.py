@@ -24,8 +24,8 @@ from pathlib import Path
 import redis
 
 from bench import campaigns
-from bench.instant_sqs import start_instant_sqs
 from bench.part import Part, Table
+from bench.sqs_endpoint import start_endpoint
 from local.deploy import Build, sam_environment
 from local.errors import LocalStackError
 from local.ports import with_free_port
@@ -182,8 +182,8 @@ def _empty_handler(workspace: Workspace) -> Path:
 def _start_services(processes: Processes, workspace: Workspace) -> dict[str, str]:
     """Start Redis and SQS, open the campaign at both functions; returns the functions' variables."""
     server = with_free_port(lambda port: start_redis(processes, workspace, port))
-    endpoint = start_instant_sqs(processes, workspace)
-    variables = campaigns.function_variables(workspace, server.port, endpoint)
+    endpoint = start_endpoint(processes, workspace)
+    variables = campaigns.function_variables(workspace, server.port, endpoint.url)
     # Enough for one coupon a start, and for half of the requests that follow.
     capacity = STARTS + REQUESTS // 2
     campaigns.make({**workspace.service_environment(), **variables}, campaigns.BenchCampaign(CAMPAIGN, capacity))

@@ -95,7 +95,12 @@ class Bench:
         return Compared(batch, *found.values())
 
     def _bare(self, batch: int, rows: int) -> Measured:
-        return self._measured(rows, lambda: self.bare.call(insert_bare, self.site, some_rows("bare", rows), batch))
+        return self._measured(rows, lambda: self.bare.call(insert_bare, self.site, self._bare_rows(rows), batch))
+
+    @staticmethod
+    def _bare_rows(rows: int) -> list[Row]:
+        """Rows as long as a campaign's: its id is in every key."""
+        return some_rows(f"bare_-{uuid.uuid4()}", rows)
 
     def _drain(self, batch: int, rows: int) -> Measured:
         return self._measured(rows, lambda: self.drains[0].call(drain_rows, self._campaign(rows), batch))

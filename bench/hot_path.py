@@ -17,8 +17,8 @@ from bench import campaigns
 from bench.awake import awake_cores
 from bench.campaigns import LONG_AGO, BenchCampaign
 from bench.hot_plan import Block, Outcome, Plan
-from bench.instant_sqs import start_instant_sqs
 from bench.part import Part, Table
+from bench.sqs_endpoint import start_endpoint
 from local.charts import Mark, log_histogram
 from local.errors import LocalStackError
 from local.ports import with_free_port
@@ -58,7 +58,7 @@ def run() -> Part:
     progress = Progress()
     with running_processes(FOLDER, progress) as (processes, workspace):
         server = with_free_port(lambda port: start_redis(processes, workspace, port))
-        variables = campaigns.function_variables(workspace, server.port, start_instant_sqs(processes, workspace))
+        variables = campaigns.function_variables(workspace, server.port, start_endpoint(processes, workspace).url)
         outcomes = {}
         for plan in PLANS:
             with progress.step(f"The hot path: {plan.name}"), awake_cores(processes, workspace):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from bench.sqs_endpoint import COUNTS, SECRET_VARIABLE, TAKE
+from bench.sqs_endpoint import COUNTS, TAKE, start_endpoint
 from local.addresses import MysqlAddress
 from local.mariadb_server import LOG, install_database, start_mariadb
 from local.ports import HOST, with_free_port
-from local.processes import ROOT, Processes, Program, wait_until_ready
+from local.processes import ROOT, Processes
 from local.redis_server import start_redis
 from local.workspace import Workspace
 
@@ -136,26 +135,6 @@ def _start(processes: Processes, workspace: Workspace) -> Site:
     install_database(processes, workspace)
     mysql = with_free_port(lambda port: start_mariadb(processes, workspace, port, MARIADB_OPTIONS))
     gate = with_free_port(lambda port: start_redis(processes, workspace, port))
-    aws_port = with_free_port(lambda port: _start_endpoint(processes, workspace, mysql, port))
-    return Site(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), aws_port, processes.pid("sqs"))
-
-
-def _start_endpoint(processes: Processes, workspace: Workspace, mysql: MysqlAddress, port: int) -> int:
     secret = json.dumps({"username": mysql.user, "password": mysql.password})
-    program = Program(
-        "sqs",
-        [sys.executable, "-m", "bench.sqs_endpoint", str(port)],
-        workspace.service_environment() | {SECRET_VARIABLE: secret},
-        ROOT,
-        workspace.log("sqs"),
-    )
-
-    def answers() -> bool:
-        with suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection(HOST, port, timeout=2)
-            connection.request("GET", COUNTS)
-            return connection.getresponse().status == http.HTTPStatus.OK
-        return False
-
-    wait_until_ready(processes.start(program), program, answers)
-    return port
+    endpoint = start_endpoint(processes, workspace, secret)
+    return Site(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), endpoint.port, endpoint.pid)

@@ -7,24 +7,37 @@ SQS would. It is no queue: nothing is delivered, hidden or delivered again. A re
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
+import re
+import selectors
+import socket
 import sys
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
-HOST = "127.0.0.1"
+from local.ports import HOST, with_free_port
+from local.processes import ROOT, Processes, Program, wait_until_ready
+from local.workspace import Workspace
+
+NAME = "sqs"
 SECRET_VARIABLE = "BENCH_SECRET"  # noqa: S105 - the name of a variable, not a secret
 TAKE = "/bench/take"
 COUNTS = "/bench/counts"
 _HEAD_END = b"\r\n\r\n"
-_TARGET = b"x-amz-target:"
-_LENGTH = b"content-length:"
+_TARGET = re.compile(rb"\r\nx-amz-target: *\w+\.(\w+)", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_PACKET_BYTES = 65_536
+_MESSAGE_ID = "00000000-0000-4000-8000-000000000000"
+_RESPONSE = (
+    b"HTTP/1.1 %d %b\r\nx-amzn-RequestId: 11111111-1111-4111-8111-111111111111\r\n"
+    b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n"
+)
 
 type Reply = dict[str, Any]
 
@@ -62,68 +75,116 @@ class Store:
         body = request["MessageBody"]
         self.bodies.append(body)
         digest = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
-        return {"MessageId": str(uuid.uuid4()), "MD5OfMessageBody": digest}
+        return {"MessageId": _MESSAGE_ID, "MD5OfMessageBody": digest}
 
     def _send_batch(self, request: Mapping[str, Any]) -> Reply:
         return {"Successful": [{"Id": entry["Id"], **self._send(entry)} for entry in request["Entries"]]}
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One kept-alive HTTP connection."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, client: socket.socket) -> None:
         self._store = store
+        self._client = client
         self._received = b""
-        self._transport: asyncio.Transport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's promise for a TCP server
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Answer every request that is complete."""
-        self._received += data
+    def go_on(self) -> bool:
+        """Answer every request that is complete; returns whether the client is still there."""
+        packet = self._client.recv(_PACKET_BYTES)
+        self._received += packet
         while self._answer_one():
             pass
+        return bool(packet)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
 
     def _answer_one(self) -> bool:
         head_end = self._received.find(_HEAD_END)
-        if head_end < 0 or self._transport is None:
+        if head_end < 0:
             return False
         head = self._received[:head_end]
-        end = head_end + len(_HEAD_END) + int(_header(head, _LENGTH) or 0)
+        length = _LENGTH.search(head)
+        end = head_end + len(_HEAD_END) + (int(length[1]) if length else 0)
         if len(self._received) < end:
             return False
         payload, self._received = self._received[head_end + len(_HEAD_END) : end], self._received[end:]
-        path = head.split(b" ", 2)[1].decode()
-        action = _header(head, _TARGET).rpartition(".")[2]
-        self._transport.write(_response(*self._store.answer(path, action, payload)))
+        path, target = head.split(b" ", 2)[1], _TARGET.search(head)
+        action = target[1].decode() if target else ""
+        self._client.sendall(_response(*self._store.answer(path.decode(), action, payload)))
         return True
 
 
-def _header(head: bytes, name: bytes) -> str:
-    for line in head.split(b"\r\n")[1:]:
-        if line[: len(name)].lower() == name:
-            return line[len(name) :].strip().decode()
-    return ""
-
-
 def _response(status: int, reply: Reply) -> bytes:
-    content = json.dumps(reply, separators=(",", ":")).encode()
-    reason = "OK" if status == 200 else "Bad Request"  # noqa: PLR2004 - HTTP's own number
-    return (
-        f"HTTP/1.1 {status} {reason}\r\nx-amzn-RequestId: {uuid.uuid4()}\r\n"
-        f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(content)}\r\n\r\n"
-    ).encode() + content
+    content = json.dumps(reply).encode()
+    reason = b"OK" if status == HTTPStatus.OK else b"Bad Request"
+    return _RESPONSE % (status, reason, len(content)) + content
 
 
-async def serve(port: int, store: Store) -> None:
-    """Answer until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(store), HOST, port)
-    async with server:
-        await server.serve_forever()
+@dataclass(frozen=True)
+class Endpoint:
+    """The endpoint, running in a process of its own."""
+
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{HOST}:{self.port}"
+
+
+def start_endpoint(processes: Processes, workspace: Workspace, told: str = "{}") -> Endpoint:
+    """Start the endpoint; `told` is the secret that it tells whoever asks for one."""
+    port = with_free_port(lambda port: _start(processes, workspace, port, told))
+    return Endpoint(port, processes.pid(NAME))
+
+
+def _start(processes: Processes, workspace: Workspace, port: int, told: str) -> int:
+    program = Program(
+        NAME,
+        [sys.executable, "-m", "bench.sqs_endpoint", str(port)],
+        workspace.service_environment() | {SECRET_VARIABLE: told},
+        ROOT,
+        workspace.log(NAME),
+    )
+    wait_until_ready(processes.start(program), program, lambda: _listens(port))
+    return port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def serve(port: int, store: Store) -> None:
+    """Answer until the process is ended.
+
+    One thread that waits for whoever sends next: in production SQS has machines of its own, so the less of this one it
+    takes, the better.
+    """
+    with socket.create_server((HOST, port), backlog=1_000) as listener, selectors.DefaultSelector() as waiting:
+        waiting.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in waiting.select():
+                if key.data is None:
+                    client, _ = listener.accept()
+                    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    waiting.register(client, selectors.EVENT_READ, Connection(store, client))
+                elif not _goes_on(key.data):
+                    waiting.unregister(key.fileobj)
+                    key.data.close()
+
+
+def _goes_on(connection: Connection) -> bool:
+    try:
+        return connection.go_on()
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), Store(secret=os.environ.get(SECRET_VARIABLE, "{}"))))
+    with suppress(KeyboardInterrupt):
+        serve(int(sys.argv[1]), Store(secret=os.environ.get(SECRET_VARIABLE, "{}")))

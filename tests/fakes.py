@@ -118,6 +118,10 @@ class MemoryGate:
             if state:
                 state.unsent.discard(claim.user_id)
 
+    def note_sent(self, claim: Claim) -> None:
+        """Implement `Gate.note_sent`."""
+        self.confirm_sent([claim])
+
     def campaign_ids(self) -> list[str] | None:
         """Implement `Gate.campaign_ids`."""
         self._answer()

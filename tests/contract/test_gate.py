@@ -209,6 +209,15 @@ def test_the_gate_of_a_remembered_campaign_is_lost_though_another_one_is_there(w
         world.gate.apply("remembered", "ann", new_coupon_code())
 
 
+def test_a_claim_noted_as_sent_is_unsent_no_more(world: GateWorld) -> None:
+    campaign_id = _open(world)
+    claims = [_apply(world, campaign_id).claim for _ in range(2)]
+
+    world.gate.note_sent(claims[0])
+
+    assert world.gate.unsent(campaign_id, 0, 10) == [claims[1]]
+
+
 def test_a_lost_gate_is_not_half_remade_by_late_notes(world: GateWorld) -> None:
     campaign_id = _open(world)
     claim = _apply(world, campaign_id).claim
@@ -216,6 +225,7 @@ def test_a_lost_gate_is_not_half_remade_by_late_notes(world: GateWorld) -> None:
 
     world.gate.mark_issued([claim])
     world.gate.confirm_sent([claim])
+    world.gate.note_sent(claim)
 
     with pytest.raises(GateLostError):
         world.gate.show(campaign_id)

@@ -17,6 +17,9 @@ from tests.faults.faults import ALL_KINDS, CallErrors, Kind, Wire
 
 CONNECT_KINDS = (Kind.REQUEST_LOST, Kind.REPLY_LOST, Kind.KILLED_BEFORE, Kind.KILLED_AFTER)
 
+TOLD_KINDS = (Kind.REQUEST_LOST, Kind.FAILED_AFTER, Kind.APPLIED_LATE, Kind.KILLED_BEFORE, Kind.KILLED_AFTER)
+"""Nobody waits for a reply to what was told: no error is answered, and none gets lost."""
+
 ERRORS = CallErrors(
     request_lost=lambda: ConnectionResetError("injected: before it was applied"),
     refused=lambda: ReplyError("READONLY injected: You can't write against a read only replica."),
@@ -43,6 +46,17 @@ class WiredRedis(RespConnection):
         host, port = self._address
         self._address = (host, self.wire.addresses.get(port, port))
         self.wire.call("redis connect", CONNECT_KINDS, ERRORS, super()._connect)
+
+    def tell(self, command: Command) -> None:
+        """Remember what is told."""
+        self._names = [_command_name(command)]
+        super().tell(command)
+
+    def _tell(self, packed: bytes) -> None:
+        def go() -> None:
+            super(WiredRedis, self)._tell(packed)
+
+        self.wire.call(f"redis {self._names[0]}, told", TOLD_KINDS, ERRORS, go, self._sent_alone(packed, 1))
 
     def _round_trip(self, packed: bytes, replies: int) -> list[Any]:
         def go() -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pymysql
 import pytest
+from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
 from firstcome.adapters.mysql_ledger import MysqlLedger
@@ -57,6 +58,27 @@ def watched(mysql_server: MysqlTestServer) -> Iterator[WatchedLedger]:
     """A ledger whose statements a test can get in between."""
     ledger = WatchedLedger(mysql_server, lambda _: None)
     yield ledger
+    ledger.close()
+
+
+@pytest.mark.parametrize("sql_mode", ["STRICT_TRANS_TABLES", "STRICT_TRANS_TABLES,NO_BACKSLASH_ESCAPES", "ANSI"])
+def test_a_users_id_is_written_as_it_is_whatever_the_servers_sql_mode(
+    mysql_server: MysqlTestServer, sql_mode: str
+) -> None:
+    def connect() -> "Connection[Cursor]":
+        connection = mysql_server.connect()
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION sql_mode = %s", (sql_mode,))
+        return connection
+
+    campaign_id = _campaign(mysql_server, 10)
+    users = ["\\", "'", "\\'", "''", '"', '\\"', "%s", "\\' OR 1=1 -- ", "x', 'y"]
+    claims = [a_claim(campaign_id, number, user) for number, user in enumerate(users, 1)]
+    ledger = MysqlLedger(connect)
+
+    assert ledger.issue(claims).issued == claims
+
+    assert _claims(ledger, campaign_id) == claims
     ledger.close()
 
 

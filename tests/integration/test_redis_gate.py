@@ -189,6 +189,19 @@ def test_what_needs_no_replica_is_answered_without_one(redis_server: RedisTestSe
     assert careful.apply(campaign_id, "bob", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
 
 
+def test_a_claim_is_noted_as_sent_on_a_new_connection_too(redis_server: RedisTestServer) -> None:
+    campaign_id = _open(redis_server.gate(), 2)
+    answer = redis_server.gate().apply(campaign_id, "ann", new_coupon_code())
+    assert isinstance(answer, Admission)
+    another = redis_server.gate()
+
+    another.note_sent(answer.claim)
+
+    assert another.unsent(campaign_id, 0, 10) == []
+    # It knows its server, too.
+    assert isinstance(another.apply(campaign_id, "bob", new_coupon_code()), Admission)
+
+
 def test_a_server_that_is_out_of_memory_admits_nobody_and_half_of_nothing(redis_server: RedisTestServer) -> None:
     gate = redis_server.gate()
     campaign_id = _open(gate, 2)

@@ -51,6 +51,56 @@ def test_it_connects_when_it_is_used_and_again_after_it_was_closed(redis_server:
         assert not connection.is_connected
 
 
+def test_what_is_told_is_done_before_what_is_asked_next(redis_server: RedisTestServer) -> None:
+    connection = redis_server.connection()
+    connection.exchange([["SET", "count", 5]])
+
+    connection.tell(["INCR", "count"])
+    connection.tell(["NONSENSE"])
+    connection.tell(["LRANGE", "list", 0, -1])
+
+    assert connection.exchange([["INCR", "count"], ["PING"]]) == [7, b"PONG"]
+    assert connection.exchange([["GET", "count"]]) == [b"7"]
+
+
+def test_a_connection_that_breaks_after_something_was_told_is_an_error_of_the_next_exchange() -> None:
+    with scripted(b":1\r\n:2\r\n", closes=True) as server:
+        connection = _connect(server)
+        assert connection.exchange([["INCR", "x"]]) == [1]
+        connection.tell(["INCR", "x"])
+
+        with pytest.raises(RespError):
+            connection.exchange([["PING"]])
+
+        assert not connection.is_connected
+
+
+def test_the_replies_owed_by_a_connection_end_with_it(redis_server: RedisTestServer) -> None:
+    connection = redis_server.connection()
+    connection.exchange([["PING"]])
+    connection.tell(["INCR", "count"])
+    connection.disconnect()
+
+    assert connection.exchange([["ECHO", "mine"]]) == [b"mine"]
+
+
+def _tell_often(connection: RespConnection) -> None:
+    """A peer that has gone takes the first packet, and answers that it is gone; a later one fails."""
+    for _ in range(1_000):
+        connection.tell(["INCR", "x" * 10_000])
+
+
+def test_telling_on_a_connection_that_is_gone_is_an_error_at_last() -> None:
+    with scripted(b"+OK\r\n", closes=True) as server:
+        connection = _connect(server)
+        connection.exchange([["PING"]])
+
+        with pytest.raises(RespError):
+            _tell_often(connection)
+
+        assert not connection.is_connected
+
+
 def _connect(server: Scripted) -> RespConnection:
     return RespConnection(HOST, server.port, timeout_seconds=0.2)
 

@@ -199,6 +199,13 @@ def test_anything_but_a_yes_to_this_very_message_is_unavailable(sqs: Sqs, reply:
     assert len(sqs.clients) == 1
 
 
+def test_a_digest_without_a_message_id_is_not_a_yes(sqs: Sqs) -> None:
+    sqs.answer = lambda message: (200, _yes(message)[1].replace(b"MessageId", b"RequestId"))
+
+    with pytest.raises(QueueUnavailableError):
+        sqs.sender().send(a_claim("demo", 1))
+
+
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     sender = Sqs(port=1).sender()
 

@@ -176,7 +176,7 @@ class TestApplyWhenSomethingIsDown:
         def fail(_: object) -> None:
             raise GateUnavailableError("gone")
 
-        monkeypatch.setattr(world.gate, "confirm_sent", fail)
+        monkeypatch.setattr(world.gate, "note_sent", fail)
         assert _apply()["statusCode"] == 202
         assert len(world.queue.sent) == 1
         # Still noted as unsent: the relay sends it once more, and the ledger takes it once.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,6 +81,8 @@ def _make_sure_it_is_queued(admission: Admission, gate: Gate, sender: ClaimSende
     if not admission.is_unsent:
         return
     sender.send(admission.claim)
-    with suppress(GateUnavailableError):
+    try:
+        gate.note_sent(admission.claim)
+    except GateUnavailableError:
         # The claim is safe in the queue. Left noted as unsent, it is sent once more by the relay, which does no harm.
-        gate.confirm_sent([admission.claim])
+        return

@@ -65,13 +65,13 @@ class Metrics:
     def count(self, metric: Metric, number: int = 1, **dimensions: str) -> None:
         """Count; a number of 0 is left out. Only campaigns that exist may be dimensions: each is paid for."""
         if number:
-            self._counts.setdefault(tuple(dimensions.items()), Counter())[metric] += number
+            self._counts_of(dimensions)[metric] += number
             if len(self._counts) > _SETS_AT_MOST:
                 self.write()
 
     def longest(self, milliseconds: int, **dimensions: str) -> None:
         """Note how long the slowest claim of a batch took from acceptance to its row."""
-        counts = self._counts.setdefault(tuple(dimensions.items()), Counter())
+        counts = self._counts_of(dimensions)
         counts[Metric.ACCEPT_TO_ISSUE] = max(milliseconds, counts[Metric.ACCEPT_TO_ISSUE])
 
     def write_if_due(self) -> None:
@@ -85,6 +85,13 @@ class Metrics:
         self._written_at = self._clock.now()
         for dimensions, numbers in counts.items():
             self._write_line(dimensions, dict(numbers))
+
+    def _counts_of(self, dimensions: dict[str, str]) -> Counter[Metric]:
+        key = tuple(dimensions.items())
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = Counter()
+        return counts
 
     def _write_line(self, dimensions: Dimensions, values: dict[Metric, int]) -> None:
         names = [name for name, _ in dimensions]

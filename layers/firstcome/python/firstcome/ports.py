@@ -41,6 +41,9 @@ class Gate(Protocol):
     def confirm_sent(self, claims: Iterable[Claim]) -> None:
         """Note that the queue has confirmed these claims."""
 
+    def note_sent(self, claim: Claim) -> None:
+        """Do as `confirm_sent` does without waiting for an answer; a note that gets lost makes the relay send again."""
+
     def campaign_ids(self) -> list[str] | None:
         """Return the ids of all campaigns that have, or had, a gate; None when that itself was lost."""
 

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from firstcome.adapters.resp import Command, ReplyError, RespConnection, RespError, RespTimeoutError
-from firstcome.errors import GateUnavailableError
+from firstcome.adapters.resp import (
+    Command,
+    LoginRefusedError,
+    ReplyError,
+    RespConnection,
+    RespError,
+    RespTimeoutError,
+)
+from firstcome.errors import GateLoginError, GateUnavailableError
 
 WAIT_MS = 200
 """How long to wait for replicas to confirm a claim; below the connection's read timeout."""
@@ -65,6 +72,21 @@ class GateScripts:
         """Send plain commands in one round trip; returns their replies. Raises as `run` does."""
         return [_raise_if_error(reply) for reply in self._exchange(lambda _: commands)]
 
+    def tell(self, command: Command) -> None:
+        """Send a plain command without waiting for its reply; it may get lost. Later calls come after it.
+
+        Raises:
+            GateUnavailableError: whether it took effect is not known.
+        """
+        if not self._connection.is_connected:
+            # A new connection has to be asked for its server first, so there is no time to win.
+            self.call(command)
+            return
+        try:
+            self._connection.tell(command)
+        except RespError as exc:
+            raise GateUnavailableError("the gate was not told") from exc
+
     def _run_all(
         self,
         name: str,
@@ -102,6 +124,8 @@ class GateScripts:
                 if not was_connected:
                     raise
                 return self._exchange_once(commands)
+        except LoginRefusedError as exc:
+            raise GateLoginError("the gate refused the user or the password") from exc
         except RespError as exc:
             raise GateUnavailableError("the gate did not answer") from exc
 

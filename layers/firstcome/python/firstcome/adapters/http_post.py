@@ -4,15 +4,17 @@ Why not http.client: it parses headers as e-mail, which is half of a request's C
 """
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from firstcome.adapters.incoming import Incoming
 
 if TYPE_CHECKING:
     import ssl
-    from io import BufferedReader
+    from urllib.parse import SplitResult
 
-_LINE_BYTES_MAX = 8_192
-_HEADERS_MAX = 100
+_HEAD_BYTES_MAX = 16_384
+_TRAILERS_MAX = 100
 
 _BODY_BYTES_MAX = 65_536
 """Bytes of a reply's body at most; those of SQS have some hundred."""
@@ -50,18 +52,20 @@ class HttpConnection:
         except BaseException:
             plain.close()
             raise
-        self._replies: BufferedReader = self._socket.makefile("rb")
+        self._replies = Incoming(self._socket)
         self.is_open = True
         """Whether the server keeps the connection for another request."""
 
-    def post(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    def post(self, headers: str, body: bytes) -> tuple[int, bytes]:
         """Send a request to `/`; returns the reply's status and body.
+
+        Args:
+            headers: a line each, without the content's length.
 
         Raises:
             OSError: the connection is of no use any more.
         """
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"POST / HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+        head = f"POST / HTTP/1.1\n{headers}content-length:{len(body)}\n\n".replace("\n", "\r\n")
         # In one piece: two would be two packets, and two system calls on either side.
         self._socket.sendall(head.encode("latin-1") + body)
         try:
@@ -72,28 +76,19 @@ class HttpConnection:
     def close(self) -> None:
         """Close the connection."""
         self.is_open = False
-        self._replies.close()
         self._socket.close()
 
     def _read_reply(self) -> tuple[int, bytes]:
-        version, status, *_ = self._read_line().split(b" ", 2)
+        first, *lines = self._replies.until(b"\r\n\r\n", _HEAD_BYTES_MAX).split(b"\r\n")
+        version, status, *_ = first.split(b" ", 2)
         if version != b"HTTP/1.1":
             raise HttpError("this is not HTTP/1.1")
-        headers = self._read_headers()
+        parts = [line.partition(b":") for line in lines]
+        headers = {name.lower(): value.strip() for name, _, value in parts}
         self.is_open = headers.get(b"connection", b"").lower() != b"close"
         if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
             return int(status), self._read_chunks()
-        return int(status), self._read(int(headers[b"content-length"]) if b"content-length" in headers else -1)
-
-    def _read_headers(self) -> dict[bytes, bytes]:
-        headers: dict[bytes, bytes] = {}
-        for _ in range(_HEADERS_MAX):
-            line = self._read_line()
-            if not line:
-                return headers
-            name, _, value = line.partition(b":")
-            headers[name.lower()] = value.strip()
-        raise HttpError("too many headers")
+        return int(status), self._read(int(headers.get(b"content-length", b"-1")))
 
     def _read_chunks(self) -> bytes:
         body = b""
@@ -101,19 +96,24 @@ class HttpConnection:
             body += self._read(size)
             if self._read_line() or len(body) > _BODY_BYTES_MAX:
                 raise HttpError("the chunks do not fit")
-        self._read_headers()
-        return body
+        for _ in range(_TRAILERS_MAX + 1):
+            if not self._read_line():
+                return body
+        raise HttpError("too many trailers")
 
     def _read_line(self) -> bytes:
-        line = self._replies.readline(_LINE_BYTES_MAX)
-        if not line.endswith(b"\r\n"):
-            raise HttpError("the reply broke off")
-        return line[:-2]
+        return self._replies.until(b"\r\n", _HEAD_BYTES_MAX)
 
     def _read(self, size: int) -> bytes:
         if not 0 <= size <= _BODY_BYTES_MAX:
             raise HttpError("the body has no length that it may have")
-        data = self._replies.read(size)
-        if len(data) < size:
-            raise HttpError("the reply broke off")
-        return data
+        return self._replies.exactly(size)
+
+
+def connect_to(
+    address: "SplitResult", connect_seconds: float, read_seconds: float, tls: "Callable[[str], ssl.SSLContext]"
+) -> HttpConnection:
+    """Open a connection to the host of an address, with TLS if it begins with https; else as `HttpConnection`."""
+    is_secure = address.scheme == "https"
+    port = address.port or (443 if is_secure else 80)
+    return HttpConnection(address.hostname or "", port, connect_seconds, read_seconds, tls if is_secure else None)

@@ -6,7 +6,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 import pymysql
@@ -25,7 +26,7 @@ from firstcome.model import (
     SeatRange,
     Settlement,
 )
-from firstcome.times import Millis, from_datetime, to_datetime
+from firstcome.times import Millis, from_datetime, to_utc_datetime
 
 SESSION_SQL = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -41,6 +42,9 @@ _LOCK_CONFLICTS = {1205, 1213}
 
 _RESEATING_ROUNDS = 3
 """Times free seats are looked for, should other drains take them meanwhile."""
+
+_IN_ORDER = attrgetter("campaign_id", "sequence", "user_id", "coupon_code", "accepted_at")
+"""The order in which rows are written: the key's, so that two drains wait for each other and do not deadlock."""
 
 _ADVISORY_LOCK_SECONDS = 5
 """Seconds an operator's change waits for another one of the same campaign; below the connection's read timeout."""
@@ -68,7 +72,8 @@ class MysqlLedger:
     def issue(self, claims: Sequence[Claim]) -> Settlement:
         """Implement `Ledger.issue`."""
         by_campaign: dict[str, list[Claim]] = {}
-        for claim in sorted(set(claims), key=lambda claim: (claim.campaign_id, claim.sequence, claim.user_id)):
+        # Those that are equal come together, of which one is kept.
+        for claim, _ in groupby(sorted(claims, key=_IN_ORDER)):
             by_campaign.setdefault(claim.campaign_id, []).append(claim)
 
         def settle(cursor: Cursor) -> Settlement:
@@ -231,10 +236,10 @@ class _Seating:
         capacity = self._capacity("capacity")
         within = [claim for claim in claims if claim.sequence <= capacity]
         issued = self._insert(within)
-        homeless = [claim for claim in claims if claim not in issued]
-        if not homeless:
+        if len(issued) == len(claims):
             return Settlement(issued=claims, reseated=(), overflow=())
-        reseated, overflow = self._reseat(homeless)
+        at_home = set(issued)
+        reseated, overflow = self._reseat([claim for claim in claims if claim not in at_home])
         if overflow:
             self._keep_overflow(overflow)
         return Settlement(issued=[*issued, *reseated], reseated=reseated, overflow=overflow)
@@ -245,10 +250,10 @@ class _Seating:
         # A campaign that is not in the ledger has no seats: its claims go to overflow.
         return int(row[0]) if row else 0
 
-    def _insert(self, claims: Sequence[Claim]) -> set[Claim]:
+    def _insert(self, claims: Sequence[Claim]) -> list[Claim]:
         """Insert claims that may be there already; returns those that now have their own row."""
         if not claims:
-            return set()
+            return []
         rows = [
             (claim.campaign_id, claim.sequence, claim.user_id, claim.coupon_code, _to_column(claim.accepted_at))
             for claim in claims
@@ -256,9 +261,9 @@ class _Seating:
         written = _insert_rows(self._cursor, "insert_coupons", rows)
         if written == len(rows) and not self._cursor.warning_count:
             # All are new, so nothing of anybody else's was in the way; and IGNORE has bent none of them to fit.
-            return set(claims)
+            return list(claims)
         holders = self._holders(claim.sequence for claim in claims)
-        return {claim for claim in claims if holders.get(claim.sequence) == (claim.user_id, claim.coupon_code)}
+        return [claim for claim in claims if holders.get(claim.sequence) == (claim.user_id, claim.coupon_code)]
 
     def _holders(self, sequences: Iterable[int]) -> dict[int, tuple[str, str]]:
         self._cursor.execute(statement("coupons_by_sequence"), (self._campaign_id, list(sequences)))
@@ -352,10 +357,18 @@ class _Seating:
 def _insert_rows(cursor: Cursor, name: str, rows: Sequence[tuple[Any, ...]]) -> int:
     """Run a one-row INSERT as one statement of many rows: a twentieth of the server's work a row.
 
-    Returns the number of rows that were written.
+    The driver escapes each text, and it is put in here: its own way from values to SQL takes five times the CPU.
+
+    Args:
+        rows: texts and whole numbers; an instant as `_to_column` writes it.
+
+    Returns:
+        The number of rows that were written.
     """
     head, row = statement(name).rsplit("\n", 1)
-    return cursor.execute(f"{head}\n" + ",\n".join([row] * len(rows)), [value for values in rows for value in values])
+    escape = cursor.connection.escape
+    lines = [row % tuple([escape(x) if isinstance(x, str) else int(x) for x in values]) for values in rows]
+    return cursor.execute(f"{head}\n" + ",\n".join(lines))
 
 
 def _moved(claim: Claim, sequence: int) -> Claim:
@@ -371,7 +384,7 @@ def _is_broken(exc: BaseException) -> bool:
     return isinstance(exc, pymysql.OperationalError | pymysql.InterfaceError) and not _is_lock_conflict(exc)
 
 
-def _columns(campaign: Campaign) -> tuple[str, int, datetime, datetime, str]:
+def _columns(campaign: Campaign) -> tuple[str, int, str, str, str]:
     return (
         campaign.name,
         campaign.capacity,
@@ -387,8 +400,8 @@ def _to_record(row: Sequence[Any]) -> CampaignRecord:
     return CampaignRecord(campaign, _to_millis(created_at), _to_millis(updated_at))
 
 
-def _to_column(instant: Millis) -> datetime:
-    return to_datetime(instant).replace(tzinfo=None)
+def _to_column(instant: Millis) -> str:
+    return to_utc_datetime(instant).isoformat(" ", "milliseconds")
 
 
 def _to_millis(column: datetime) -> Millis:

@@ -181,6 +181,10 @@ class RedisGate:
         for campaign_id, of_campaign in _by_campaign(claims).items():
             self._scripts.call(["ZREM", GateKeys(campaign_id).unsent, *(claim.user_id for claim in of_campaign)])
 
+    def note_sent(self, claim: Claim) -> None:
+        """Implement `Gate.note_sent`."""
+        self._scripts.tell(["ZREM", GateKeys(claim.campaign_id).unsent, claim.user_id])
+
     def campaign_ids(self) -> list[str] | None:
         """Implement `Gate.campaign_ids`."""
         (found,) = self._scripts.call(["SMEMBERS", SENTINEL_KEY])

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
+_JSON_VERSIONS = {"sqs": "1.0", "secretsmanager": "1.1"}
+"""Of the protocol that each service speaks: https://smithy.io/2.0/aws/protocols/."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -21,49 +24,41 @@ class Credentials:
     session_token: str
 
 
-@dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs POST requests to `/` of one service.
+    """Signs POST requests of one operation to `/` of one service.
 
-    Attributes:
+    Args:
+        service: `sqs` or `secretsmanager`.
+        target: the operation, such as `AmazonSQS.SendMessage`.
         host: as in the request's Host header, with the port if it is not the usual one.
     """
 
-    credentials: Credentials
-    region: str
-    service: str
-    host: str
+    def __init__(self, credentials: Credentials, region: str, service: str, target: str, host: str) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._service = service
+        # What is the same in each request is put together once. The names stand in the order that a signature wants.
+        token = credentials.session_token
+        self._before_date = f"content-type:application/x-amz-json-{_JSON_VERSIONS[service]}\nhost:{host}\nx-amz-date:"
+        self._after_date = (f"\nx-amz-security-token:{token}" if token else "") + f"\nx-amz-target:{target}\n"
+        self._names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token else ''}x-amz-target"
 
-    def headers(self, target: str, body: bytes, at: float) -> dict[str, str]:
-        """Return all headers of a signed request.
+    def headers(self, body: bytes, at: float) -> str:
+        """Return all headers of a signed request, a line each.
 
         Args:
-            target: the operation, such as `AmazonSQS.SendMessage`.
             at: seconds since the epoch; AWS takes five minutes more or less.
         """
         timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
-        date = timestamp[:8]
-        headers = {
-            "content-type": "application/x-amz-json-1.0",
-            "host": self.host,
-            "x-amz-date": timestamp,
-            "x-amz-target": target,
-        }
-        if self.credentials.session_token:
-            headers["x-amz-security-token"] = self.credentials.session_token
-        names = sorted(headers)
-        signed_names = ";".join(names)
-        lines = "".join(f"{name}:{headers[name]}\n" for name in names)
-        request = f"POST\n/\n\n{lines}\n{signed_names}\n{hashlib.sha256(body).hexdigest()}"
-        scope = f"{date}/{self.region}/{self.service}/aws4_request"
+        lines = f"{self._before_date}{timestamp}{self._after_date}"
+        request = f"POST\n/\n\n{lines}\n{self._names}\n{hashlib.sha256(body).hexdigest()}"
+        scope = f"{timestamp[:8]}/{self._region}/{self._service}/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        key = _signing_key(self.credentials.secret_access_key, date, self.region, self.service)
-        signature = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
-        headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={self.credentials.access_key_id}/{scope}, "
-            f"SignedHeaders={signed_names}, Signature={signature}"
+        signature = _signed(to_sign, self._credentials.secret_access_key, timestamp[:8], self._region, self._service)
+        return (
+            f"{lines}authorization:AWS4-HMAC-SHA256 Credential={self._credentials.access_key_id}/{scope},"
+            f" SignedHeaders={self._names}, Signature={signature}\n"
         )
-        return headers
 
 
 def elasticache_token(credentials: Credentials, region: str, cache: str, user: str, at: float) -> str:
@@ -92,14 +87,21 @@ def elasticache_token(credentials: Credentials, region: str, cache: str, user: s
     query = "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in sorted(fields.items()))
     request = f"GET\n/\n{query}\nhost:{cache}\n\nhost\n{hashlib.sha256(b'').hexdigest()}"
     to_sign = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    key = _signing_key(credentials.secret_access_key, timestamp[:8], region, "elasticache")
-    return f"{cache}/?{query}&X-Amz-Signature={hmac.new(key, to_sign.encode(), 'sha256').hexdigest()}"
+    signature = _signed(to_sign, credentials.secret_access_key, timestamp[:8], region, "elasticache")
+    return f"{cache}/?{query}&X-Amz-Signature={signature}"
+
+
+def _signed(text: str, secret: str, date: str, region: str, service: str) -> str:
+    # A copy, because to find the hash again by its name takes longer than to compute it.
+    mac = _days_mac(secret, date, region, service).copy()
+    mac.update(text.encode())
+    return mac.hexdigest()
 
 
 @lru_cache(maxsize=2)
-def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """Derive the key of a day: four of the five hashes of a signature need not be made again for each request."""
+def _days_mac(secret: str, date: str, region: str, service: str) -> hmac.HMAC:
+    """Make what signs by the key of a day: four of the five hashes of a signature need not be made for each request."""
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
-        key = hmac.new(key, part.encode(), "sha256").digest()
-    return key
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.new(key, digestmod="sha256")
