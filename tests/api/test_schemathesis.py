@@ -5,7 +5,7 @@ import pytest
 from tests.api.run import ROLES, run
 from tests.e2e.conftest import Service
 
-_EXAMPLES = 10
+_EXAMPLES = 5
 """Few, for time's sake; `make schemathesis` tries more of them."""
 
 _SEED = 20261123
