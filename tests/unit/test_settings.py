@@ -192,3 +192,14 @@ _AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECR
 )
 def test_sqs_is_where_it_is_said_to_be_and_else_in_the_region(given: dict[str, str], url: str) -> None:
     assert AwsSettings.from_env({**_AWS, **given}).sqs_endpoint_url == url
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"AWS_ENDPOINT_URL_SECRETS_MANAGER": ""}, "https://secretsmanager.eu-west-1.amazonaws.com"),
+        ({"AWS_ENDPOINT_URL_SECRETS_MANAGER": "https://vpce.example"}, "https://vpce.example"),
+    ],
+)
+def test_so_is_secrets_manager(given: dict[str, str], url: str) -> None:
+    assert AwsSettings.from_env({**_AWS, **given}).secrets_endpoint_url == url
