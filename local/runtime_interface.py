@@ -105,9 +105,14 @@ def _built_function(
         folder=build / properties["CodeUri"],
         handler=properties["Handler"],
         layers=[build / resources[layer["Ref"]]["Properties"]["ContentUri"] for layer in layers],
-        timeout_seconds=int(properties.get("Timeout", 3)),
+        timeout_seconds=_longest(properties.get("Timeout", 3)),
         memory_mb=int(properties.get("MemorySize", 128)),
     )
+
+
+def _longest(timeout: Any) -> int:
+    """A function's timeout; where a condition decides on it, the longer of the two."""
+    return max(map(int, timeout["Fn::If"][1:])) if isinstance(timeout, Mapping) else int(timeout)
 
 
 class Environment:
