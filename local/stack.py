@@ -39,14 +39,17 @@ class _Services:
 
 
 @contextmanager
-def running_stack(directory: Path, progress: Progress, **parameters: str) -> Iterator[Stack]:
+def running_stack(
+    directory: Path, progress: Progress, *, mysql: MysqlAddress | None = None, **parameters: str
+) -> Iterator[Stack]:
     """Start, deploy and migrate a stack whose data, logs and key are under `directory`; stop all of it on the way out.
 
     `parameters` are template parameters that differ from their defaults: `DrainRowsPerSecond="100"`.
+    `mysql` is a server that runs already, in place of a MariaDB of the stack's own.
     Tokens are signed with the key in `directory`: `sign_token(directory, stack.jwt_issuer, "alice")`.
     """
     with running_processes(directory, progress) as (processes, workspace):
-        yield start_stack(processes, workspace, progress, parameters)
+        yield start_stack(processes, workspace, progress, parameters, mysql)
 
 
 @contextmanager
@@ -62,12 +65,18 @@ def running_processes(directory: Path, progress: Progress) -> Iterator[tuple[Pro
         yield processes, workspace
 
 
-def start_stack(processes: Processes, workspace: Workspace, progress: Progress, parameters: Mapping[str, str]) -> Stack:
+def start_stack(
+    processes: Processes,
+    workspace: Workspace,
+    progress: Progress,
+    parameters: Mapping[str, str],
+    mysql: MysqlAddress | None = None,
+) -> Stack:
     """Start the services in an empty workspace, deploy onto them, migrate."""
     extra = {**parameters_from_environment(), **parameters}
     build = Build(processes, workspace)
     with progress.step("Starting Redis, MariaDB, the AWS endpoint and the token issuer"):
-        services = _start_services(processes, workspace)
+        services = _start_services(processes, workspace, mysql)
     with progress.step("Building the functions and layers (sam build)"):
         build.finish()
     with progress.step("Deploying (sam deploy)"):
@@ -86,14 +95,18 @@ def parameters_from_environment() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _start_services(processes: Processes, workspace: Workspace) -> _Services:
-    install_database(processes, workspace)
+def _start_services(processes: Processes, workspace: Workspace, given: MysqlAddress | None) -> _Services:
     redis = with_free_port(lambda port: start_redis(processes, workspace, port))
-    mysql = with_free_port(lambda port: start_mariadb(processes, workspace, port))
+    mysql = given or _start_mariadb(processes, workspace)
     # The API answers there too, so it is the origin of the pages.
     endpoint_url = with_free_port(lambda port: start_aws_endpoint(processes, workspace, port))
     issuer = with_free_port(lambda port: start_issuer(processes, workspace, port, endpoint_url))
     return _Services(redis, mysql, endpoint_url, issuer)
+
+
+def _start_mariadb(processes: Processes, workspace: Workspace) -> MysqlAddress:
+    install_database(processes, workspace)
+    return with_free_port(lambda port: start_mariadb(processes, workspace, port))
 
 
 def _template_parameters(services: _Services) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """The servers that tests run on: a real Redis and a real MariaDB of the test run's own, and SQS by moto.
 
-`MYSQL_URL=mysql://user:password@host:port/` runs the database tests on that server instead, in a database made for the
-run and dropped after it.
+`MYSQL_URL=mysql://user:password@host:port/` runs the tests of the database and of the deployed stack on that server
+instead, in databases made for the run and dropped after it.
 """
 
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -29,6 +30,9 @@ from local.redis_server import start_redis
 from local.stack import running_stack
 from local.workspace import Workspace
 from tests.e2e.conftest import Service
+
+# What only MySQL has, and MariaDB has not: these tests need such a server.
+collect_ignore = [] if os.environ.get("MYSQL_URL") else ["integration/test_real_mysql.py"]
 
 
 @dataclass(frozen=True)
@@ -121,26 +125,36 @@ def redis_server(redis_port: int) -> Iterator[RedisTestServer]:
 @pytest.fixture(scope="session")
 def mysql_address(request: pytest.FixtureRequest) -> Iterator[MysqlAddress]:
     """The database of this test run: on a MariaDB of its own, or on the server that MYSQL_URL names."""
-    url = os.environ.get("MYSQL_URL", "")
-    if not url:
+    server = mysql_of_the_url()
+    if server is None:
         processes: Processes = request.getfixturevalue("processes")
         workspace: Workspace = request.getfixturevalue("workspace")
         install_database(processes, workspace)
         yield with_free_port(lambda port: start_mariadb(processes, workspace, port))
         return
+    with a_database_on(server) as address:
+        yield address
+
+
+@contextmanager
+def a_database_on(server: MysqlAddress) -> Iterator[MysqlAddress]:
+    """Make a database on the server of MYSQL_URL, and drop it in the end."""
+    address = replace(server, database=f"firstcome_test_{uuid.uuid4().hex[:12]}")
+    _run_on_server(server, f"CREATE DATABASE {address.database} CHARACTER SET utf8mb4")
+    yield address
+    _run_on_server(server, f"DROP DATABASE {address.database}")
+
+
+def mysql_of_the_url() -> MysqlAddress | None:
+    """Return the server that MYSQL_URL names, without a database, if it names one."""
+    url = os.environ.get("MYSQL_URL", "")
+    if not url:
+        return None
     parts = urlsplit(url)
     if parts.scheme != "mysql" or not parts.hostname:
         raise pytest.UsageError("MYSQL_URL must look like mysql://user:password@host:port/")
-    address = MysqlAddress(
-        parts.hostname,
-        parts.port or 3306,
-        unquote(parts.username or "root"),
-        unquote(parts.password or ""),
-        f"firstcome_test_{uuid.uuid4().hex[:12]}",
-    )
-    _run_on_server(address, f"CREATE DATABASE {address.database} CHARACTER SET utf8mb4")
-    yield address
-    _run_on_server(address, f"DROP DATABASE {address.database}")
+    user, password = unquote(parts.username or "root"), unquote(parts.password or "")
+    return MysqlAddress(parts.hostname, parts.port or 3306, user, password, "")
 
 
 @pytest.fixture(scope="session")
@@ -172,9 +186,10 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def service(repository: Path) -> Iterator[Service]:
     """The stack, deployed once for all tests of a run; the folder keeps what `sam build` may use again."""
-    folder = repository / ".local" / "test"
-    with running_stack(folder, Progress()) as stack:
-        yield Service(stack, folder)
+    folder, server = repository / ".local" / "test", mysql_of_the_url()
+    with ExitStack() as cleanup:
+        mysql = cleanup.enter_context(a_database_on(server)) if server else None
+        yield Service(cleanup.enter_context(running_stack(folder, Progress(), mysql=mysql)), folder)
 
 
 @pytest.fixture
@@ -186,13 +201,7 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], N
     return monkeypatch.setenv
 
 
-def _run_on_server(address: MysqlAddress, statement: str) -> None:
-    without_database = replace(address, database="")
-    connection = pymysql.connect(
-        host=without_database.host,
-        port=without_database.port,
-        user=without_database.user,
-        password=without_database.password,
-    )
+def _run_on_server(server: MysqlAddress, statement: str) -> None:
+    connection = pymysql.connect(host=server.host, port=server.port, user=server.user, password=server.password)
     with connection, connection.cursor() as cursor:
         cursor.execute(statement)

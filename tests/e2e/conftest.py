@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 
 import pymysql
 import redis
+from pymysql.connections import Connection
+from pymysql.cursors import Cursor
 
+from firstcome.adapters.redis_gate import SENTINEL_KEY
 from local.stack import Stack
 from local.tokens import sign_token
 from tests.factories import a_campaign_id
@@ -93,20 +96,40 @@ class Service:
 
     def rows(self, campaign_id: str) -> list[tuple[int, str, str]]:
         """Read the ledger's own rows: sequence, user, code."""
-        where = self.stack.mysql
-        connection = pymysql.connect(
-            host=where.host, port=where.port, user=where.user, password=where.password, database=where.database
-        )
-        with connection, connection.cursor() as cursor:
-            cursor.execute(
+        return [
+            (int(sequence), str(user), str(code))
+            for sequence, user, code in self.query(
                 "SELECT sequence, user_id, coupon_code FROM coupon WHERE campaign_id = %s ORDER BY sequence",
-                (campaign_id,),
+                campaign_id,
             )
-            return [(int(row[0]), str(row[1]), str(row[2])) for row in cursor.fetchall()]
+        ]
+
+    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Read what is really in the ledger's tables."""
+        with self._ledger() as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+    def forget_demo(self) -> None:
+        """Remove the campaign of the repository's events, which another test may have left behind in any state."""
+        with self._ledger() as connection, connection.cursor() as cursor:
+            for table in ("coupon", "overflow", "campaign"):
+                cursor.execute(f"DELETE FROM {table} WHERE campaign_id = 'demo'")
+            connection.commit()
+        with self.redis() as client:
+            client.srem(SENTINEL_KEY, "demo")
+            for key in client.keys("firstcome:{demo}:*"):
+                client.delete(key)
 
     def redis(self) -> "redis.Redis":
         """Open a client on the gate's server."""
         return redis.Redis.from_url(self.stack.redis_url)
+
+    def _ledger(self) -> "Connection[Cursor]":
+        where = self.stack.mysql
+        return pymysql.connect(
+            host=where.host, port=where.port, user=where.user, password=where.password, database=where.database
+        )
 
 
 def campaign_body(**changes: object) -> dict[str, object]:

@@ -41,7 +41,10 @@ def send(invoke: Invoke, repository: Path) -> Callable[[str, str], Any]:
     return run
 
 
-def test_the_events_of_the_repository_tell_the_story_of_a_campaign(send: Callable[[str, str], Any]) -> None:
+def test_the_events_of_the_repository_tell_the_story_of_a_campaign(
+    service: Service, send: Callable[[str, str], Any]
+) -> None:
+    service.forget_demo()
     assert send("AdminFunction", "migrate") == {"migrated": True}
     assert send("AdminFunction", "put-campaign-invalid")["code"] == "invalid_campaign"
     assert send("AdminFunction", "put-campaign-later")["state"] == "not_open"

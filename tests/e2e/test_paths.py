@@ -167,6 +167,7 @@ def test_a_rush_ends_with_exactly_the_capacity(service: Service) -> None:
 def test_sam_remote_invoke_answers_the_events_of_the_repository(
     service: Service, repository: Path, function: str, event: str, answers: set[int]
 ) -> None:
+    service.forget_demo()
     if event != "put-campaign.json":
         _sam_remote_invoke(service, repository, "AdminFunction", "put-campaign.json")
 

@@ -178,6 +178,11 @@ class TestOperator:
         answer = http_api.route(an_event(_ROUTE, scope=scope), {_ROUTE: http_api.for_operators(_echo)})
         assert (answer["statusCode"], code_of(answer)) == (403, "missing_scope")
 
+    @pytest.mark.parametrize("sub", [None, "", "olga\n", "o" * 129, ["olga"]], ids=repr)
+    def test_a_token_of_nobody_in_particular_does_not_either(self, sub: object) -> None:
+        answer = http_api.route(an_operators_event(_ROUTE, sub=sub), {_ROUTE: http_api.for_operators(_echo)})
+        assert (answer["statusCode"], code_of(answer)) == (403, "invalid_subject")
+
     def test_a_public_route_by_mistake_opens_nothing(self) -> None:
         answer = http_api.route(without_token(an_operators_event(_ROUTE)), {_ROUTE: http_api.for_operators(_echo)})
         assert code_of(answer) == "missing_scope"

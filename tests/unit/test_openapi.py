@@ -121,7 +121,7 @@ _EDGE = [
     *(Scene(route, 400, "invalid_campaign_id", _open, {"campaign_id": "De Mo"}) for route in _ALL if route != _LIST),
     *(Scene(route, 400, "invalid_parameter", _open, {"query": {"limit": "0"}}) for route in (_LIST, _COUPONS)),
     *(Scene(route, 403, "missing_scope", _open, {"scope": "openid"}) for route in _OPERATORS),
-    *(Scene(route, 403, "invalid_subject", _open, {"sub": ""}) for route in (_APPLY, _MINE)),
+    *(Scene(route, 403, "invalid_subject", _open, {"sub": ""}) for route in (_APPLY, _MINE, *_OPERATORS)),
     *(Scene(route, 503, "unavailable", _break_everything) for route in _ALL),
 ]
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstcome import settings
 from firstcome.adapters.redis_gate import HOLD_MS, RedisGate
@@ -222,7 +222,8 @@ def _log_in_to_mysql(secret_arn: str) -> "MysqlConnection[Cursor]":
 
     where = settings.MysqlSettings.from_env()
     user, password = _mysql_credentials(secret_arn)
-    connection = pymysql.connect(
+    connect = pymysql.connect if where.use_tls else _connect_in_plain
+    connection = connect(
         host=where.host,
         port=where.port,
         user=user,
@@ -246,6 +247,18 @@ def _log_in_to_mysql(secret_arn: str) -> "MysqlConnection[Cursor]":
         connection.close()
         raise
     return connection
+
+
+def _connect_in_plain(**where: Any) -> "MysqlConnection[Cursor]":
+    import pymysql
+
+    from firstcome.errors import SettingsError
+
+    try:
+        return pymysql.connect(**where)
+    except RuntimeError as exc:
+        # PyMySQL wants to encrypt the password for whoever answers, with a package that the layer leaves out.
+        raise SettingsError("MYSQL_TLS must be true for a user of caching_sha2_password or sha256_password") from exc
 
 
 @cache

@@ -21,6 +21,9 @@ from firstcome.times import Millis, from_rfc3339
 NAME_MAX = 200
 """Characters a campaign's name may have at most."""
 
+_NOT_UTF_8 = "\ufffd"
+"""What stands for bytes that were no UTF-8 once API Gateway has made a text of them."""
+
 _EARLIEST = from_rfc3339("2000-01-01T00:00:00Z")
 
 
@@ -82,11 +85,11 @@ class Listed:
 def parse_campaign(campaign_id: str, body: str) -> Campaign | InvalidCampaign:
     """Read a campaign from the JSON body of a request, or name every field that is wrong."""
     try:
-        fields = json.loads(body)
+        fields = json.loads(body, object_pairs_hook=_unambiguous)
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
-        return InvalidCampaign([Violation("body", "must be a JSON object")])
+        return InvalidCampaign([Violation("body", "must be a JSON object that gives each field once")])
     violations = [Violation(name, rule) for name, (is_valid, rule) in _RULES.items() if not is_valid(fields.get(name))]
     violations += [Violation(str(name)[:64], "is not a field of a campaign") for name in fields if name not in _RULES]
     if not violations and from_rfc3339(fields["closes_at"]) <= from_rfc3339(fields["opens_at"]):
@@ -224,8 +227,18 @@ class Campaigns:
             return None
 
 
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a field given twice: two readers of one request could take it for two campaigns."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field is given twice")
+    return fields
+
+
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= NAME_MAX and value.isprintable() and value.strip() != ""
+    if not isinstance(value, str) or not 1 <= len(value) <= NAME_MAX:
+        return False
+    return value.isprintable() and value.strip() != "" and _NOT_UTF_8 not in value
 
 
 def _is_capacity(value: object) -> bool:
