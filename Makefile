@@ -76,5 +76,5 @@ types: install
 validate: install
 	@exec $(PYTHON) -m local.validate
 
-audit: ## Look for unsafe templates and sources, and for secrets (checkov, bandit, detect-secrets)
+audit: ## Look for unsafe templates and sources, and for secrets (checkov, bandit, detect-secrets), and known vulnerabilities (pip-audit, where its service answers)
 	@local/install audit && exec $(PYTHON) -m local.audit

@@ -1,6 +1,8 @@
-"""`make audit`: look for what is unsafe in the templates (checkov) and the sources (bandit), and for secrets.
+"""`make audit`: look for what is unsafe in the templates (checkov), the sources (bandit) and the functions' packages
+(pip-audit), and for secrets.
 
-None of them asks anybody on the internet. A check that does not apply is skipped beside its resource, with the reason.
+Only pip-audit asks anybody on the internet; where nobody answers, it says so. A check that does not apply is skipped
+beside its resource, with the reason.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from local import vulnerabilities
 from local.errors import LocalStackError, run_command
 from local.processes import ROOT
 from local.standing import FOLDER
@@ -18,8 +21,6 @@ from local.workspace import Workspace
 
 _PROGRAMS = ROOT / ".local" / "audit" / "bin"
 _FOUND = 1
-
-_OFFLINE = ["--skip-download"]
 
 # What is no secret: the alphabet of the coupon codes, and the addresses that say how to write an address.
 _NO_SECRETS = ["--exclude-secrets", "^[0-9A-Z]{32}$", "--exclude-lines", "mysql://user:password@host:port/"]
@@ -33,7 +34,7 @@ def templates() -> list[str]:
 
 
 def main() -> None:
-    """Run the three; leave with 1 if any of them found something."""
+    """Run them all; leave with 1 if any of them found something."""
     workspace = Workspace(FOLDER / "validate")
     workspace.temporary.mkdir(parents=True, exist_ok=True)
     found = [
@@ -43,6 +44,7 @@ def main() -> None:
         # Low severities are asserts and the like, which ruff's S rules look at, with a reason at each exception.
         _run("bandit", ["--quiet", "-ll", "--recursive", "layers", "functions", "local"]),
         _find_secrets(),
+        _find_vulnerabilities(),
     ]
     sys.exit(_FOUND if any(found) else 0)
 
@@ -60,6 +62,16 @@ def _find_secrets() -> bool:
         for secret in secrets:
             print(f"{path}:{secret['line_number']}: {secret['type']}")
     return bool(results)
+
+
+def _find_vulnerabilities() -> bool:
+    command = [str(_path("pip-audit")), *vulnerabilities.ARGUMENTS]
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    if done.returncode not in {0, _FOUND}:
+        raise LocalStackError("pip-audit did not understand its arguments.")
+    findings = vulnerabilities.judge(done.stdout)
+    print("\n".join(findings.lines))
+    return findings.is_bad
 
 
 def _path(program: str) -> Path:

@@ -18,6 +18,7 @@ FORMS = (
     (),
     (
         "RedisHost=redis.example",
+        "RedisSecretArn=arn:aws:secretsmanager:eu-west-1:123456789012:secret:y",
         "MysqlHost=mysql.example",
         "MysqlSecretArn=arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
         "JwtIssuer=https://issuer.example",

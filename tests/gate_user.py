@@ -12,4 +12,4 @@ RULES: list[str] = nested("gate")["Resources"]["User"]["Properties"]["AccessStri
 def connection_as_gate_user(server: RedisTestServer) -> RespConnection:
     """Make the user, or make it anew, and open a connection as it."""
     server.client.execute_command("ACL", "SETUSER", NAME, "reset", f">{PASSWORD}", *RULES)
-    return RespConnection("127.0.0.1", server.port, 5, login=lambda: (NAME, PASSWORD))
+    return RespConnection("127.0.0.1", server.port, 5, login=lambda _: (NAME, PASSWORD))

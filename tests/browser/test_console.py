@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -264,6 +265,29 @@ def test_who_is_no_operator_is_told_so(visitors: Visitors, service: Service) -> 
     expect(page.get_by_role("alert").filter(has_text="not an operator")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_operators_sign_in_at_an_issuer_of_their_own_if_they_have_one(visitors: Visitors, service: Service) -> None:
+    page = visitors.visitor()
+    issuer = service.stack.jwt_issuer
+    theirs = f"{issuer}/operators"
+
+    def with_their_issuer(route: Route) -> None:
+        known = route.fetch().json()
+        route.fulfill(json={**known, "operator_issuer": theirs, "operator_client_id": "console"})
+
+    page.route("**/config.json", with_their_issuer)
+    described = {"issuer": theirs, "authorization_endpoint": f"{issuer}/authorize"}
+    page.route(
+        f"{theirs}/.well-known/openid-configuration",
+        lambda route: route.fulfill(json=described, headers={"Access-Control-Allow-Origin": "*"}),
+    )
+    visitors.open_console(page)
+    page.get_by_role("button", name="Sign in").click()
+
+    page.wait_for_url(f"{issuer}/authorize?**")
+    asked = dict(parse_qsl(urlsplit(page.url).query))
+    assert (asked["client_id"], asked["scope"]) == ("console", "openid firstcome/operator")
 
 
 def test_overflow_and_dead_letters_are_said_in_plain_words(

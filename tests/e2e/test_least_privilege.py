@@ -37,8 +37,8 @@ _LET_IN = "InvalidParameterValue"
 
 _MAY = {
     "apply": {"send a claim"},
-    # Receiving, and counting what is in a queue, come with the mapping of its queue.
-    "drain": {"receive a claim", "send a dead letter", "count claims", "count dead letters", "read the secret"},
+    # Receiving, and counting what is in a queue, are for the mapping of its queue.
+    "drain": {"receive a claim", "count claims", "send a dead letter", "read the secret"},
     "relay": {"send a claim", "count claims", "read the secret"},
     "admin": {"send a claim", "count claims", "count dead letters", "read the secret"},
 }
@@ -82,6 +82,7 @@ class Caller:
             "purge the claims": lambda: sqs.purge_queue(QueueUrl=claims),
             "delete the queue": lambda: sqs.delete_queue(QueueUrl=claims),
             "send a dead letter": lambda: sqs.send_message(QueueUrl=dead_letters, MessageBody="{}", DelaySeconds=901),
+            "receive a dead letter": lambda: sqs.receive_message(QueueUrl=dead_letters, VisibilityTimeout=0),
             "count dead letters": lambda: sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["All"]),
             "purge the dead letters": lambda: sqs.purge_queue(QueueUrl=dead_letters),
             "read the secret": lambda: secrets.get_secret_value(SecretId=secret),

@@ -22,6 +22,7 @@ from firstcome import bootstrap
 from firstcome.adapters import resp, sqs_sender
 from firstcome.metrics import Metrics
 from firstcome.observability import logger
+from firstcome.pace import CHUNK_MS
 from functions.admin import app as admin_app
 from functions.apply import app as apply_app
 from functions.drain import app as drain_app
@@ -311,7 +312,7 @@ class World:
                 is_rolled_back=self.is_rolled_back,
                 drain_concurrency=DRAIN_CONCURRENCY,
                 rows_per_second=pace,
-                burst_rows=min(pace, MAPPING.batch_size * DRAIN_CONCURRENCY),
+                burst_rows=max(DRAIN_CONCURRENCY, pace * CHUNK_MS // 1000),
                 is_paced=not self.wire.fired,
             ),
             overflow=[Row(*row) for row in self.rows("SELECT sequence, user_id, coupon_code FROM overflow")],

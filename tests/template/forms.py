@@ -5,6 +5,7 @@ from typing import Any
 from tests.template.cloudformation import template
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"
+REDIS_SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:redis"
 GIVEN = {
     "JwtIssuer": "https://issuer.example",
     "RedisHost": "redis.example",
@@ -42,11 +43,13 @@ class Form:
         return self._holds(self._document["Conditions"][name])
 
     def statements(self, function: str) -> list[dict[str, Any]]:
-        """Return what a function's policies say."""
+        """Return what a function's role says: its own policies, and those it shares."""
+        resources = self.resources
+        assert resources[function]["Properties"]["Role"] == {"Fn::GetAtt": [f"{function}Role", "Arn"]}
+        role = resources[f"{function}Role"]["Properties"]
+        shared = [resources[policy["Ref"]]["Properties"] for policy in role.get("ManagedPolicyArns", [])]
         return [
-            statement
-            for policy in self.resources[function]["Properties"].get("Policies", [])
-            for statement in policy["Statement"]
+            statement for policy in [*role["Policies"], *shared] for statement in policy["PolicyDocument"]["Statement"]
         ]
 
     def variables(self, function: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from firstcome import settings
 from firstcome.errors import SettingsError
 from firstcome.settings import ConsoleSettings, MysqlSettings, PaceSettings, RedisSettings
 from tests.template.cloudformation import FUNCTIONS, SERVICE, properties, template, variables
-from tests.template.forms import GIVEN, SECRET, Form
+from tests.template.forms import GIVEN, REDIS_SECRET, SECRET, Form
 
 _CLAIM_QUEUE = {"Fn::GetAtt": ["ClaimQueue", "Arn"]}
 _DEAD_LETTER_QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
@@ -23,7 +23,13 @@ _QUEUES: dict[str, list[tuple[str, object]]] = {
     "ApplyFunction": [("sqs:SendMessage", _CLAIM_QUEUE)],
     # The relay and the operators rebuild lost gates: from the ledger, once the queue is empty.
     "RelayFunction": [("sqs:SendMessage", _CLAIM_QUEUE), ("sqs:GetQueueAttributes", _CLAIM_QUEUE)],
-    "DrainFunction": [("sqs:SendMessage", _DEAD_LETTER_QUEUE)],
+    # The mapping of its queue reads with its role.
+    "DrainFunction": [
+        ("sqs:ReceiveMessage", _CLAIM_QUEUE),
+        ("sqs:DeleteMessage", _CLAIM_QUEUE),
+        ("sqs:GetQueueAttributes", _CLAIM_QUEUE),
+        ("sqs:SendMessage", _DEAD_LETTER_QUEUE),
+    ],
     "AdminFunction": [
         ("sqs:SendMessage", _CLAIM_QUEUE),
         ("sqs:GetQueueAttributes", _CLAIM_QUEUE),
@@ -41,7 +47,43 @@ _OWN_SECRETS: dict[str, list[tuple[str, object]]] = {
 # The migration makes the functions' user.
 _OWN_SECRETS["AdminFunction"].append(("secretsmanager:GetSecretValue", _OWNERS_SECRET))
 
-_FORMS = [Form(**GIVEN), Form()]
+_LOGS: dict[str, list[tuple[str, object]]] = {
+    function: [
+        (action, {"Fn::GetAtt": [f"{function.removesuffix('Function')}Logs", "Arn"]})
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents")
+    ]
+    for function in FUNCTIONS
+}
+_TRACED = {"DrainFunction", "RelayFunction", "AdminFunction"}
+_ALL_RESOURCES = {
+    "xray:PutTraceSegments": "a trace belongs to no resource",
+    "xray:PutTelemetryRecords": "nor do the figures about traces",
+    "ec2:CreateNetworkInterface": "the interface is not there yet",
+    "ec2:DescribeNetworkInterfaces": "EC2 knows no finer right",
+    "ec2:DescribeSubnets": "EC2 knows no finer right",
+    "ec2:DeleteNetworkInterface": "Lambda asks for all resources",
+    "ec2:AssignPrivateIpAddresses": "Lambda asks for all resources",
+    "ec2:UnassignPrivateIpAddresses": "Lambda asks for all resources",
+}
+"""Rights that are given on all resources, and why."""
+
+_BY_CODE: dict[str, object] = {"Null": {"lambda:SourceFunctionArn": "false"}}
+"""A call is made by the code of a function, and not by Lambda for it."""
+
+_PASSWORD_FORM = GIVEN | {"RedisSecretArn": REDIS_SECRET}
+_IN_VPC = {"VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
+_FORMS = [Form(**GIVEN), Form(), Form(**GIVEN | _IN_VPC), Form(**_PASSWORD_FORM)]
+
+
+def _always(function: str) -> list[tuple[str, object]]:
+    traces: list[tuple[str, object]] = [
+        (action, "*") for action in _ALL_RESOURCES if action.startswith("xray:") and function in _TRACED
+    ]
+    return [*_LOGS[function], *traces]
+
+
+def _in_a_network(function: str) -> list[tuple[str, object]]:
+    return [(action, "*") for action in _ALL_RESOURCES if action.startswith("ec2:") and function in SERVICE]
 
 
 def _listed(value: Any) -> list[Any]:
@@ -52,6 +94,7 @@ def _granted(form: Form, function: str) -> list[tuple[str, object]]:
     return [
         (action, resource)
         for statement in form.statements(function)
+        if statement["Effect"] == "Allow"
         for action in _listed(statement["Action"])
         for resource in _listed(statement["Resource"])
     ]
@@ -59,15 +102,32 @@ def _granted(form: Form, function: str) -> list[tuple[str, object]]:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_may_do_what_it_does_and_nothing_else(function: str) -> None:
-    """Reading the claim queue is added to the drain's role by its mapping."""
-    expected = [*_QUEUES[function], *_SECRETS[function]]
+    expected = [*_always(function), *_QUEUES[function], *_SECRETS[function]]
     assert sorted(_granted(Form(**GIVEN), function), key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_with_a_password_at_redis_it_may_read_that_secret_too(function: str) -> None:
+    password = [("secretsmanager:GetSecretValue", REDIS_SECRET)] if function in SERVICE else []
+    expected = [*_always(function), *_QUEUES[function], *_SECRETS[function], *password]
+    assert sorted(_granted(Form(**_PASSWORD_FORM), function), key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_in_a_network_lambda_may_keep_its_interfaces_and_its_code_may_not(function: str) -> None:
+    form = Form(**GIVEN | _IN_VPC)
+    expected = [*_always(function), *_in_a_network(function), *_QUEUES[function], *_SECRETS[function]]
+    assert sorted(_granted(form, function), key=str) == sorted(expected, key=str)
+    denied = [statement for statement in form.statements(function) if statement["Effect"] == "Deny"]
+    assert len(denied) == (function in SERVICE)
+    for statement in denied:
+        assert (statement["Action"], statement["Resource"], statement["Condition"]) == ("ec2:*", "*", _BY_CODE)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_with_stores_of_the_stacks_own_it_may_connect_to_them_and_nothing_else(function: str) -> None:
     connect = _CONNECT if function in SERVICE else []
-    expected = [*connect, *_QUEUES[function], *_OWN_SECRETS[function]]
+    expected = [*_always(function), *_in_a_network(function), *connect, *_QUEUES[function], *_OWN_SECRETS[function]]
     assert sorted(_granted(Form(), function), key=str) == sorted(expected, key=str)
 
 
@@ -75,20 +135,25 @@ def test_with_stores_of_the_stacks_own_it_may_connect_to_them_and_nothing_else(f
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_right_is_given_by_a_wildcard_or_by_exclusion(function: str, form: Form) -> None:
     for statement in form.statements(function):
-        assert statement["Effect"] == "Allow"
-        assert not {"NotAction", "NotResource"} & statement.keys()
-        assert "*" not in str(statement["Action"])
-        assert "*" not in str(statement["Resource"])
+        assert statement["Effect"] == "Allow" or statement["Condition"] == _BY_CODE
+        assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.keys()
+    for action, resource in _granted(form, function):
+        assert "*" not in action
+        assert "*" not in str(resource) or (resource == "*" and action in _ALL_RESOURCES)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_each_function_has_a_role_of_its_own(function: str) -> None:
-    assert "Role" not in properties(function)
+def test_each_function_has_a_role_of_its_own_which_lambda_alone_may_take(function: str) -> None:
+    role = Form(**GIVEN).resources[f"{function}Role"]["Properties"]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
     assert "Policies" not in template()["Globals"]["Function"]
-    assert all(
-        isinstance(policy, dict) and policy.keys() == {"Statement"}
-        for policy in properties(function).get("Policies", [])
-    )
+    assert "Policies" not in properties(function)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_all_but_the_hot_path_and_the_pages_are_traced(function: str) -> None:
+    assert properties(function).get("Tracing", "PassThrough") == ("Active" if function in _TRACED else "PassThrough")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -98,7 +163,7 @@ def test_each_function_is_its_own_folder_on_the_same_runtime_and_layers(function
     assert own["Handler"] == "app.lambda_handler"
     assert own["Runtime"] == "python3.13"
     assert own["Layers"] == [{"Ref": "DependenciesLayer"}, {"Ref": "FirstcomeLayer"}]
-    assert isinstance(own["Timeout"], int)
+    assert isinstance(Form(**GIVEN).resources[function]["Properties"]["Timeout"], int)
 
 
 def test_the_cloud_runs_on_arm() -> None:
@@ -114,8 +179,18 @@ def _environment(function: str, **given: str) -> dict[str, str]:
 def test_every_function_is_told_what_it_reads() -> None:
     for function in SERVICE:
         assert RedisSettings.from_env(_environment(function)).host == "redis.example"
+        assert RedisSettings.from_env(_environment(function)).secret_arn == ""
+        with_password = _environment(function, RedisSecretArn=REDIS_SECRET)
+        assert RedisSettings.from_env(with_password).secret_arn == REDIS_SECRET
     assert ConsoleSettings.from_env(_environment("ConsoleFunction")) == ConsoleSettings(
-        "https://issuer.example", "firstcome", "firstcome", "openid", "", ("https://issuer.example",)
+        issuer="https://issuer.example",
+        client_id="firstcome",
+        operator_issuer="https://issuer.example",
+        operator_client_id="firstcome",
+        audience="firstcome",
+        scopes="openid",
+        runbook_url="",
+        origins=("https://issuer.example",),
     )
     for function in ("DrainFunction", "RelayFunction", "AdminFunction"):
         assert MysqlSettings.from_env(_environment(function)).secret_arn == SECRET

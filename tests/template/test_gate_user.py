@@ -64,7 +64,7 @@ def test_it_may_not(user: RespConnection, command: list[str | int]) -> None:
 
 
 def test_nobody_is_let_in_with_a_wrong_password(user: RespConnection, redis_server: RedisTestServer) -> None:
-    stranger = RespConnection("127.0.0.1", redis_server.port, 5, login=lambda: (NAME, "wrong"))
+    stranger = RespConnection("127.0.0.1", redis_server.port, 5, login=lambda _: (NAME, "wrong"))
     with pytest.raises(RespError, match="refused the login"):
         stranger.exchange([["INFO", "server"]])
     assert not stranger.is_connected

@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 
+from firstcome import bootstrap
 from tests.template.cloudformation import FUNCTIONS, SERVICE, nested, template
 from tests.template.forms import GIVEN, Form
 
-_PARTS = {"Network": "network", "Gate": "gate", "Ledger": "ledger", "Users": "users", "Observability": "observability"}
+_PARTS = {
+    "Network": "network",
+    "Gate": "gate",
+    "Ledger": "ledger",
+    "Users": "users",
+    "Operators": "operators",
+    "Observability": "observability",
+}
 _MYSQL = {name: value for name, value in GIVEN.items() if name.startswith("Mysql")}
 _VPC = {"VpcId": "vpc-1", "VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
 
@@ -24,10 +32,10 @@ _FORMS: dict[str, dict[str, str]] = {
 _MADE = {
     "everything is given": set(),
     "everything is given, in a network": set(),
-    "everything is made": {"Network", "Gate", "Ledger", "Users"},
-    "everything is made, in a given network": {"Gate", "Ledger", "Users"},
-    "only MySQL is given": {"Gate", "Users"},
-    "only Redis is given": {"Network", "Ledger", "Users"},
+    "everything is made": {"Network", "Gate", "Ledger", "Users", "Operators"},
+    "everything is made, in a given network": {"Gate", "Ledger", "Users", "Operators"},
+    "only MySQL is given": {"Gate", "Users", "Operators"},
+    "only Redis is given": {"Network", "Ledger", "Users", "Operators"},
 }
 
 
@@ -46,7 +54,8 @@ def _named(document: Any) -> list[tuple[str, str]]:
             case [("Fn::GetAtt", [str(name), str(attribute)])]:
                 found.append((name, attribute))
             case [("Fn::Sub", str(text))]:
-                found += [(name.split(".")[0], "") for name in re.findall(r"\$\{([^}!]+)\}", text)]
+                named = [name.partition(".") for name in re.findall(r"\$\{([^}!]+)\}", text)]
+                found += [(name, attribute) for name, _, attribute in named]
     return found
 
 
@@ -151,8 +160,8 @@ def test_the_endpoints_are_of_the_services_that_the_functions_may_call() -> None
         for statement in Form().statements(function)
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }
-    # The gate checks elasticache:Connect itself.
-    assert sorted(name.rsplit(".", 1)[1] for name in names) == sorted(called - {"elasticache"})
+    # The gate checks elasticache:Connect itself; Lambda writes logs and traces and keeps interfaces by its own way.
+    assert sorted(name.rsplit(".", 1)[1] for name in names) == sorted(called - {"elasticache", "logs", "xray", "ec2"})
 
 
 @pytest.mark.parametrize("part", ["network", "gate", "ledger"])
@@ -203,6 +212,43 @@ def test_the_functions_user_gets_a_new_password_by_itself_once_it_exists() -> No
     assert rotation["RotateImmediatelyOnUpdate"] is False
 
 
+_PROXYS_OWN = {"AWS::RDS::DBProxy", "AWS::RDS::DBProxyTargetGroup"}
+
+
+def test_there_is_a_proxy_only_when_somebody_asks() -> None:
+    assert Form().resources["Ledger"]["Properties"]["Parameters"]["UseProxy"] == "false"
+    assert Form(UseRdsProxy="true").resources["Ledger"]["Properties"]["Parameters"]["UseProxy"] == "true"
+    made = nested("ledger")["Resources"]
+    proxys = {name for name, made_of in made.items() if made_of["Type"] in _PROXYS_OWN or "Proxy" in name}
+    assert {made[name].get("Condition") for name in proxys} == {"HasProxy"}
+    # Nothing that is always there names what may not be.
+    for name in made.keys() - proxys:
+        assert not {named for named, _ in _named(made[name])} & proxys
+    host = nested("ledger")["Outputs"]["Host"]["Value"]["Fn::If"]
+    assert host[0] == "HasProxy"
+    assert host[1:] == [{"Fn::GetAtt": ["Proxy", "Endpoint"]}, {"Fn::GetAtt": ["Instance", "Endpoint.Address"]}]
+
+
+def test_the_proxy_speaks_tls_and_logs_in_by_secrets_that_it_alone_may_read() -> None:
+    (proxy,) = _of_type("ledger", "AWS::RDS::DBProxy")
+    secrets = [{"Ref": "UserSecret"}, {"Fn::GetAtt": ["Instance", "MasterUserSecret.SecretArn"]}]
+    assert (proxy["RequireTLS"], proxy["EngineFamily"]) == (True, "MYSQL")
+    assert [auth["SecretArn"] for auth in proxy["Auth"]] == secrets
+    assert {(auth["AuthScheme"], auth["IAMAuth"]) for auth in proxy["Auth"]} == {("SECRETS", "DISABLED")}
+    (role,) = _of_type("ledger", "AWS::IAM::Role")
+    (policy,) = role["Policies"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("secretsmanager:GetSecretValue", secrets)
+
+
+def test_a_function_waits_longer_for_mysql_than_the_proxy_for_a_connection() -> None:
+    (target,) = _of_type("ledger", "AWS::RDS::DBProxyTargetGroup")
+    waits = target["ConnectionPoolConfigurationInfo"]["ConnectionBorrowTimeout"]
+    assert waits < bootstrap.MYSQL_READ_TIMEOUT_SECONDS
+    # A session whose settings the proxy forgot would not be READ COMMITTED.
+    assert "SessionPinningFilters" not in target["ConnectionPoolConfigurationInfo"]
+
+
 def test_no_password_is_in_a_template() -> None:
     for part in _PARTS.values():
         assert not [node for node in _nodes(nested(part)) if isinstance(node, dict) and "MasterUserPassword" in node]
@@ -211,22 +257,61 @@ def test_no_password_is_in_a_template() -> None:
 # --- the users ---
 
 
-def test_nobody_who_signs_in_gets_the_operators_scope() -> None:
-    clients = {client["ClientName"]: client for client in _of_type("users", "AWS::Cognito::UserPoolClient")}
-    assert "firstcome/operator" not in clients["users"]["AllowedOAuthScopes"]
-    assert clients["operators"]["AllowedOAuthFlows"] == ["client_credentials"]
-    assert clients["operators"]["GenerateSecret"] is True
-    (server,) = _of_type("users", "AWS::Cognito::UserPoolResourceServer")
+def _clients(part: str) -> dict[str, dict[str, Any]]:
+    return {client["ClientName"]: client for client in _of_type(part, "AWS::Cognito::UserPoolClient")}
+
+
+def test_the_users_pool_does_not_know_the_operators_scope() -> None:
+    assert "firstcome/operator" not in str(nested("users"))
+    assert _of_type("users", "AWS::Cognito::UserPoolResourceServer") == []
+    assert _clients("users").keys() == {"users"}
+
+
+def test_nobody_makes_themselves_an_operator() -> None:
+    (pool,) = _of_type("operators", "AWS::Cognito::UserPool")
+    assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert (pool["MfaConfiguration"], pool["EnabledMfas"]) == ("ON", ["SOFTWARE_TOKEN_MFA"])
+
+
+def test_operators_sign_in_to_the_console_by_code_and_scripts_by_a_secret() -> None:
+    (server,) = _of_type("operators", "AWS::Cognito::UserPoolResourceServer")
     assert f"{server['Identifier']}/{server['Scopes'][0]['ScopeName']}" == "firstcome/operator"
+    console, machines = _clients("operators")["console"], _clients("operators")["machines"]
+    assert (console["AllowedOAuthFlows"], console["GenerateSecret"]) == (["code"], False)
+    assert console["AllowedOAuthScopes"] == ["openid", "firstcome/operator"]
+    assert (machines["AllowedOAuthFlows"], machines["GenerateSecret"]) == (["client_credentials"], True)
+    # No sign-in but by the page: it is what asks for the second factor.
+    assert console["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
 
 
-def test_the_api_takes_the_own_pools_tokens() -> None:
-    auth = Form().resources["HttpApi"]["Properties"]["Auth"]["Authorizers"]["Jwt"]["JwtConfiguration"]
-    assert auth["issuer"] == {"Fn::GetAtt": ["Users", "Outputs.Issuer"]}
-    assert auth["audience"] == [
-        {"Fn::GetAtt": ["Users", "Outputs.UserClientId"]},
-        {"Fn::GetAtt": ["Users", "Outputs.OperatorClientId"]},
-    ]
+@pytest.mark.parametrize("part", ["users", "operators"])
+def test_the_pages_are_where_a_sign_in_leads_back_to(part: str) -> None:
+    callbacks = [url for client in _clients(part).values() for url in client.get("CallbackURLs", [])]
+    assert {"Fn::Sub": "${PagesUrl}/console/signed-in.html"} in callbacks
+
+
+def test_the_api_takes_each_own_pools_tokens_on_its_own_routes() -> None:
+    authorizers = Form().resources["HttpApi"]["Properties"]["Auth"]["Authorizers"]
+    assert {name: authorizer["JwtConfiguration"] for name, authorizer in authorizers.items()} == {
+        "Jwt": {
+            "issuer": {"Fn::GetAtt": ["Users", "Outputs.Issuer"]},
+            "audience": [{"Fn::GetAtt": ["Users", "Outputs.UserClientId"]}],
+        },
+        "Operators": {
+            "issuer": {"Fn::GetAtt": ["Operators", "Outputs.Issuer"]},
+            "audience": [
+                {"Fn::GetAtt": ["Operators", "Outputs.ConsoleClientId"]},
+                {"Fn::GetAtt": ["Operators", "Outputs.MachineClientId"]},
+            ],
+        },
+    }
+
+
+def test_the_console_is_told_where_operators_sign_in() -> None:
+    told = Form().variables("ConsoleFunction")
+    assert told["OIDC_OPERATOR_ISSUER"] == "Operators.Outputs.Issuer"
+    assert told["OIDC_OPERATOR_CLIENT_ID"] == "Operators.Outputs.ConsoleClientId"
+    assert told["OIDC_ORIGINS"] == "${Users.Outputs.SignInUrl} ${Operators.Outputs.SignInUrl}"
 
 
 # --- around the functions ---

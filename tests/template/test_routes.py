@@ -27,7 +27,10 @@ def test_the_routes_are_those_that_are_documented() -> None:
 
 @pytest.mark.parametrize("route", sorted(routes("AdminFunction")))
 def test_every_operators_route_asks_for_the_scope(route: str) -> None:
-    assert routes("AdminFunction")[route]["Auth"] == {"AuthorizationScopes": [OPERATOR_SCOPE]}
+    assert routes("AdminFunction")[route]["Auth"] == {
+        "Authorizer": "Operators",
+        "AuthorizationScopes": [OPERATOR_SCOPE],
+    }
 
 
 @pytest.mark.parametrize("route", sorted(routes("ApplyFunction")))
@@ -48,9 +51,11 @@ def test_every_route_is_on_the_one_api_whose_default_is_a_verified_token() -> No
             assert properties_of_route["ApiId"] == {"Ref": "HttpApi"}
             assert properties_of_route.get("PayloadFormatVersion", "2.0") == "2.0"
     auth = Form(**GIVEN | {"JwtAudience": "shop"}).resources["HttpApi"]["Properties"]["Auth"]
-    authorizer = auth["Authorizers"][auth["DefaultAuthorizer"]]
-    assert authorizer["IdentitySource"] == "$request.header.Authorization"
-    assert authorizer["JwtConfiguration"] == {"issuer": GIVEN["JwtIssuer"], "audience": ["shop"]}
+    assert auth["DefaultAuthorizer"] == "Jwt"
+    assert auth["Authorizers"].keys() == {"Jwt", "Operators"}
+    for authorizer in auth["Authorizers"].values():
+        assert authorizer["IdentitySource"] == "$request.header.Authorization"
+        assert authorizer["JwtConfiguration"] == {"issuer": GIVEN["JwtIssuer"], "audience": ["shop"]}
 
 
 def test_no_function_is_called_by_anything_else() -> None:

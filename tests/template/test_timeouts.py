@@ -2,18 +2,29 @@
 
 import re
 
+import pytest
+
 from firstcome import bootstrap
-from firstcome.adapters import gate_scripts, mysql_ledger
+from firstcome.adapters import gate_scripts, mysql_ledger, secret_login
 from firstcome.rebuild import CLAIMS_A_ROUND
 from firstcome.settings import SECONDS_A_ROW_MAX
 from functions.admin import app as admin
 from functions.drain import app as drain
 from functions.relay import app as relay
-from tests.template.cloudformation import properties, template, variables
+from tests.template.cloudformation import template
+from tests.template.forms import GIVEN, REDIS_SECRET, Form
 
 _REPLY = bootstrap.REDIS_TIMEOUT_SECONDS
 _GATE = bootstrap.REDIS_TIMEOUT_SECONDS + 3 * _REPLY
 """A call of the gate at its slowest: connect, ask who it is, and a script that Redis has to be sent again."""
+
+_LOGIN = (
+    bootstrap.REDIS_TIMEOUT_SECONDS
+    + _REPLY
+    + bootstrap.SECRET_CONNECT_TIMEOUT_SECONDS
+    + bootstrap.SECRET_READ_TIMEOUT_SECONDS
+)
+"""What a password adds at its slowest: it is refused, and the new one is read, once a call (see REREAD_AFTER_MS)."""
 
 _SQS = bootstrap.SQS_CONNECT_TIMEOUT_SECONDS + bootstrap.SQS_READ_TIMEOUT_SECONDS
 
@@ -25,8 +36,12 @@ _MYSQL = bootstrap.MYSQL_CONNECT_TIMEOUT_SECONDS + bootstrap.MYSQL_READ_TIMEOUT_
 _MESSAGES_A_BATCH = 10
 
 
-def _timeout(function: str) -> int:
-    timeout: int = properties(function)["Timeout"]
+_WITH_PASSWORD = {**GIVEN, "RedisSecretArn": REDIS_SECRET}
+_FORMS = [GIVEN, _WITH_PASSWORD, {}]
+
+
+def _timeout(function: str, **parameters: str) -> int:
+    timeout: int = Form(**parameters).resources[function]["Properties"]["Timeout"]
     return timeout
 
 
@@ -34,8 +49,19 @@ def test_apply_answers_503_itself_however_slow_redis_and_sqs_are() -> None:
     assert _timeout("ApplyFunction") > _GATE + _SQS + _REPLY
 
 
-def test_the_relay_waits_for_twice_the_apply_timeout() -> None:
-    assert int(variables("RelayFunction")["RELAY_AFTER_SECONDS"]) == 2 * _timeout("ApplyFunction")
+def test_apply_answers_503_itself_however_slow_a_login_is() -> None:
+    assert _timeout("ApplyFunction", **_WITH_PASSWORD) > _LOGIN + _GATE + _SQS + _REPLY
+
+
+def test_no_call_reads_the_password_twice() -> None:
+    from_reading_to_refusal = bootstrap.REDIS_TIMEOUT_SECONDS + _REPLY
+    assert from_reading_to_refusal * 1000 < secret_login.REREAD_AFTER_MS
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_the_relay_waits_for_twice_the_apply_timeout(form: dict[str, str]) -> None:
+    waits = Form(**form).variables("RelayFunction")["RELAY_AFTER_SECONDS"]
+    assert int(waits) == 2 * _timeout("ApplyFunction", **form)
 
 
 def test_two_runs_of_the_relay_do_not_overlap() -> None:
@@ -43,7 +69,7 @@ def test_two_runs_of_the_relay_do_not_overlap() -> None:
 
 
 def test_the_relay_has_time_for_the_round_it_begins() -> None:
-    round_at_its_slowest = _GATE + CLAIMS_A_ROUND / _MESSAGES_A_BATCH * _SQS + _REPLY
+    round_at_its_slowest = _LOGIN + _GATE + CLAIMS_A_ROUND / _MESSAGES_A_BATCH * _SQS + _REPLY
     assert round_at_its_slowest * 1000 <= relay._RESERVE_MS < _timeout("RelayFunction") * 1000
 
 
@@ -52,11 +78,11 @@ def test_the_drain_has_time_for_the_chunk_it_begins() -> None:
 
 
 def test_admin_answers_503_itself_before_the_gateway_gives_up() -> None:
-    assert _SECRET + _MYSQL + _GATE + _SQS < _timeout("AdminFunction") < 30
+    assert _SECRET + _MYSQL + _LOGIN + _GATE + _SQS < _timeout("AdminFunction") < 30
 
 
 def test_admin_has_time_for_the_wait_it_takes_upon_itself() -> None:
-    assert _timeout("AdminFunction") > admin._PATIENCE_MS / 1000 + _MYSQL + _GATE + _SQS
+    assert _timeout("AdminFunction") > admin._PATIENCE_MS / 1000 + _MYSQL + _LOGIN + _GATE + _SQS
 
 
 def test_no_gate_is_rebuilt_while_a_claim_may_still_be_sent_or_hidden_in_the_queue() -> None:
@@ -64,6 +90,11 @@ def test_no_gate_is_rebuilt_while_a_claim_may_still_be_sent_or_hidden_in_the_que
     quiet = int(template()["Parameters"]["RebuildQuietSeconds"]["Default"])
     assert quiet >= max(_timeout("ApplyFunction"), _timeout("RelayFunction")) + 60
     assert int(template()["Parameters"]["RebuildQuietSeconds"]["MinValue"]) >= _timeout("ApplyFunction")
+    (rule,) = template()["Rules"]["RebuildOutlastsApply"]["Assertions"]
+    too_short = [
+        str(seconds) for seconds in range(_timeout("ApplyFunction"), _timeout("ApplyFunction", **_WITH_PASSWORD))
+    ]
+    assert rule["Assert"] == {"Fn::Not": [{"Fn::Contains": [too_short, {"Ref": "RebuildQuietSeconds"}]}]}
 
 
 def test_a_replica_is_waited_for_within_the_time_of_a_reply() -> None:

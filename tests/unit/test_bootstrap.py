@@ -371,13 +371,13 @@ class TestBuilding:
             bootstrap.ledger().find("demo")
 
     def test_the_drain_has_the_pace_of_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DRAIN_ROWS_PER_SECOND", "30")
+        monkeypatch.setenv("DRAIN_ROWS_PER_SECOND", "300")
         monkeypatch.setenv("DRAIN_CONCURRENCY", "3")
         slept: list[float] = []
         monkeypatch.setattr(time, "sleep", slept.append)
         monkeypatch.setattr(time, "monotonic_ns", lambda: 0)
         assert [len(chunk) for chunk in bootstrap.drain().pace.chunks(range(25), 60_000)] == [10, 10, 5]
-        assert slept == [1.0, 1.0, 0.5]
+        assert slept == [0.1, 0.1, 0.05]
 
 
 def test_the_clock_runs_forward_in_milliseconds() -> None:
@@ -415,5 +415,83 @@ def test_a_gate_with_an_iam_user_logs_in_with_a_token_of_the_functions_role(monk
     assert b"AUTH" not in received[1]
 
 
-def test_the_ledger_has_an_owner_only_where_it_is_the_stacks_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert bootstrap.ledger_owner() is None
+_OWNER_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:owner"
+
+
+class OwnedMysql(Mysql):
+    """The stack's own MySQL, which lets in its owner too."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(monkeypatch)
+        self.owner_password = "owner-1"
+        self.values: list[Any] = []
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:  # noqa: N803 - boto3's name
+        if SecretId != _OWNER_ARN:
+            return super().get_secret_value(SecretId=SecretId)
+        return {"SecretString": json.dumps({"username": "owner", "password": self.owner_password})}
+
+    def connect(self, **options: Any) -> "Mysql":
+        self.connected.append(options)
+        passwords = {"app": self.password, "owner": self.owner_password}
+        if options["password"] != passwords[options["user"]]:
+            raise pymysql.OperationalError(1045, "Access denied")
+        return self
+
+    def execute(self, statement: str, _values: object = None) -> int:
+        self.values.append(_values)
+        return super().execute(statement)
+
+    def close(self) -> None:
+        pass
+
+
+class TestLedgerOwner:
+    def test_there_is_one_only_where_the_ledger_is_the_stacks_own(self) -> None:
+        assert bootstrap.ledger_owner() is None
+
+    def test_the_migration_runs_as_the_owner_and_makes_the_functions_user(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mysql = OwnedMysql(monkeypatch)
+        monkeypatch.setenv("MYSQL_OWNER_SECRET_ARN", _OWNER_ARN)
+        monkeypatch.setenv("DRAIN_CONCURRENCY", "3")
+
+        owner = bootstrap.ledger_owner()
+        assert owner
+        assert mysql.connected == []
+        owner.migrate()
+
+        assert {options["user"] for options in mysql.connected} == {"owner"}
+        assert {options["database"] for options in mysql.connected} == {"firstcome"}
+        assert all(isinstance(options["ssl"], ssl.SSLContext) for options in mysql.connected)
+        # As many connections as three workers twice, and ten more.
+        made = [values for statement, values in zip(mysql.statements, mysql.values, strict=True) if "USER" in statement]
+        assert made == [("app", "first", 16)] * 2
+
+    def test_it_gives_the_user_the_password_that_is_in_the_secret_now(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """GIVEN an environment that read the password, WHEN it is rotated, THEN a migration does not set it back."""
+        mysql = OwnedMysql(monkeypatch)
+        monkeypatch.setenv("MYSQL_OWNER_SECRET_ARN", _OWNER_ARN)
+        bootstrap._connect_to_mysql()
+        mysql.rotate()
+
+        owner = bootstrap.ledger_owner()
+        assert owner
+        owner.migrate()
+
+        assert ("app", "second", 14) in mysql.values
+        assert ("app", "first", 14) not in mysql.values
+
+    def test_an_owners_password_that_rds_has_rotated_is_read_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        mysql = OwnedMysql(monkeypatch)
+        monkeypatch.setenv("MYSQL_OWNER_SECRET_ARN", _OWNER_ARN)
+        first = bootstrap.ledger_owner()
+        assert first
+        first.migrate()
+        mysql.owner_password = "owner-2"
+
+        first.migrate()
+
+        tried = [options["password"] for options in mysql.connected]
+        assert tried[-1] == "owner-2"

@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("OIDC_CLIENT_ID", "RUNBOOK_URL"):
+    for name in ("OIDC_CLIENT_ID", "OIDC_OPERATOR_ISSUER", "OIDC_OPERATOR_CLIENT_ID", "RUNBOOK_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in _ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
@@ -158,6 +158,8 @@ def test_the_pages_are_told_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> N
     assert json.loads(_get(_FILE, "config.json")["body"]) == {
         "issuer": "https://issuer.example/pool",
         "client_id": "firstcome",
+        "operator_issuer": "https://issuer.example/pool",
+        "operator_client_id": "firstcome",
         "audience": "firstcome",
         "scopes": "openid",
         "operator_scope": "firstcome/operator",
@@ -165,7 +167,21 @@ def test_the_pages_are_told_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> N
     }
     monkeypatch.setenv("OIDC_CLIENT_ID", "pages")
     _forget()
-    assert json.loads(_get(_FILE, "config.json")["body"])["client_id"] == "pages"
+    told = json.loads(_get(_FILE, "config.json")["body"])
+    assert (told["client_id"], told["operator_client_id"]) == ("pages", "pages")
+
+
+def test_operators_may_have_an_issuer_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OIDC_OPERATOR_ISSUER", "https://operators.example/pool")
+    monkeypatch.setenv("OIDC_OPERATOR_CLIENT_ID", "console")
+
+    answer = _get(_FILE, "config.json")
+
+    told = json.loads(answer["body"])
+    assert (told["issuer"], told["client_id"]) == ("https://issuer.example/pool", "firstcome")
+    assert (told["operator_issuer"], told["operator_client_id"]) == ("https://operators.example/pool", "console")
+    allowed = "'self' https://issuer.example https://operators.example https://signin.example https://more.example;"
+    assert f"connect-src {allowed}" in answer["headers"]["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("name", ["OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_SCOPES"])
@@ -174,7 +190,7 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ConsoleSettings.from_env({known: value for known, value in _ENVIRONMENT.items() if known != name})
 
 
-@pytest.mark.parametrize("name", ["OIDC_ISSUER", "OIDC_ORIGINS", "RUNBOOK_URL"])
+@pytest.mark.parametrize("name", ["OIDC_ISSUER", "OIDC_OPERATOR_ISSUER", "OIDC_ORIGINS", "RUNBOOK_URL"])
 @pytest.mark.parametrize(
     "text", ["https://x;script-src", "javascript:alert(1)", "https://x\r\nX-Y:1", "https://'x'", "*"]
 )

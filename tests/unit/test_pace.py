@@ -47,11 +47,17 @@ def test_between_two_chunks_lies_the_time_that_the_first_is_worth(rates: tuple[i
 
 
 @given(rates=_RATES, rows=st.integers(1, 3_000))
-def test_a_chunk_is_worth_a_second_of_the_worker_at_most(rates: tuple[int, int], rows: int) -> None:
+def test_a_chunk_is_worth_a_tenth_of_a_second_of_the_worker_at_most(rates: tuple[int, int], rows: int) -> None:
     rows_per_second, workers = rates
     clock = FakeClock()
-    share = max(1, rows_per_second // workers)
-    assert all(size <= share for _, size in _run(Pace(rows_per_second, workers, clock), clock, rows, _PLENTY_MS))
+    most = max(1, rows_per_second // workers // 10)
+    assert all(size <= most for _, size in _run(Pace(rows_per_second, workers, clock), clock, rows, _PLENTY_MS))
+
+
+def test_a_chunk_is_no_smaller_than_it_has_to_be() -> None:
+    clock = FakeClock()
+    assert [size for _, size in _run(Pace(500, 2, clock), clock, 60, _PLENTY_MS)] == [25, 25, 10]
+    assert [size for _, size in _run(Pace(5, 2, clock), clock, 2, _PLENTY_MS)] == [1, 1]
 
 
 @given(rates=_RATES, rows=st.lists(st.integers(), max_size=300))
@@ -73,34 +79,34 @@ def test_it_ends_within_the_time_that_is_left(rates: tuple[int, int], rows: int,
 @pytest.mark.parametrize("time_left_ms", [-12_000, -1, 0, 1])
 def test_the_first_chunk_comes_whatever_time_is_left(time_left_ms: int) -> None:
     clock = FakeClock()
-    assert _run(Pace(20, 2, clock), clock, 100, time_left_ms) == [(clock.now() - 1_000, 10)]
+    assert _run(Pace(200, 2, clock), clock, 100, time_left_ms) == [(clock.now() - 100, 10)]
 
 
 def test_it_ends_early_when_the_next_chunk_would_not_be_done_in_time() -> None:
     clock = FakeClock()
-    # 10 rows a second for this worker: three chunks end at 3000 ms, the fourth would at 4000.
-    assert [size for _, size in _run(Pace(20, 2, clock), clock, 100, time_left_ms=3_999)] == [10, 10, 10]
+    # 10 rows in 100 ms for this worker: three chunks end at 300 ms, the fourth would at 400.
+    assert [size for _, size in _run(Pace(200, 2, clock), clock, 100, time_left_ms=399)] == [10, 10, 10]
 
 
 def test_a_chunk_that_ends_just_in_time_is_given() -> None:
     clock = FakeClock()
-    assert [size for _, size in _run(Pace(20, 2, clock), clock, 100, time_left_ms=4_000)] == [10, 10, 10, 10]
+    assert [size for _, size in _run(Pace(200, 2, clock), clock, 100, time_left_ms=400)] == [10, 10, 10, 10]
 
 
 def test_a_slow_ledger_counts_against_the_time_that_is_left() -> None:
     clock = FakeClock()
-    assert [size for _, size in _run(Pace(20, 2, clock), clock, 100, time_left_ms=4_000, work_ms=1_900)] == [10, 10]
+    assert [size for _, size in _run(Pace(200, 2, clock), clock, 100, time_left_ms=400, work_ms=190)] == [10, 10]
 
 
 def test_the_time_the_work_took_is_not_waited_once_more() -> None:
     clock = FakeClock()
-    _run(Pace(20, 2, clock), clock, 10, _PLENTY_MS, work_ms=400)
-    assert clock.slept_ms == 600
+    _run(Pace(200, 2, clock), clock, 10, _PLENTY_MS, work_ms=40)
+    assert clock.slept_ms == 60
 
 
 def test_a_ledger_slower_than_the_pace_is_not_waited_for() -> None:
     clock = FakeClock()
-    _run(Pace(20, 2, clock), clock, 30, _PLENTY_MS, work_ms=5_000)
+    _run(Pace(200, 2, clock), clock, 30, _PLENTY_MS, work_ms=500)
     assert clock.slept_ms == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from firstcome import settings
 from firstcome.errors import SettingsError
-from firstcome.settings import Environment, MysqlSettings, PaceSettings, RedisSettings
+from firstcome.settings import AwsSettings, Environment, MysqlSettings, PaceSettings, RedisSettings
 
 _COMPLETE = {
     "REDIS_HOST": "redis.example",
@@ -68,6 +68,36 @@ def test_a_complete_environment_is_read() -> None:
     assert settings.claim_queue_url(_COMPLETE) == "https://sqs.example/claims"
     assert settings.dead_letter_queue_url(_COMPLETE) == "https://sqs.example/dead"
     assert [settings.whole_seconds(name, _COMPLETE) for name in _DURATIONS] == [10, 50]
+
+
+_AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
+
+
+@pytest.mark.parametrize(
+    ("given", "queues", "secrets"),
+    [
+        ({}, "https://sqs.eu-west-1.amazonaws.com", "https://secretsmanager.eu-west-1.amazonaws.com"),
+        (
+            {"AWS_REGION": "cn-north-1"},
+            "https://sqs.cn-north-1.amazonaws.com.cn",
+            "https://secretsmanager.cn-north-1.amazonaws.com.cn",
+        ),
+        ({"AWS_ENDPOINT_URL": "http://here"}, "http://here", "http://here"),
+        (
+            {"AWS_ENDPOINT_URL": "http://here", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://there"},
+            "http://here",
+            "http://there",
+        ),
+        (
+            {"AWS_ENDPOINT_URL_SQS": "http://there"},
+            "http://there",
+            "https://secretsmanager.eu-west-1.amazonaws.com",
+        ),
+    ],
+)
+def test_each_service_of_aws_is_where_the_sdks_look_for_it(given: dict[str, str], queues: str, secrets: str) -> None:
+    aws = AwsSettings.from_env(_AWS | given)
+    assert (aws.sqs_endpoint_url, aws.secrets_endpoint_url) == (queues, secrets)
 
 
 def test_every_variable_has_been_tried() -> None:

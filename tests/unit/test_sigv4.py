@@ -8,6 +8,7 @@ import pytest
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
+from botocore.session import get_session
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,16 +18,17 @@ _printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_siz
 _hosts = st.sampled_from(["sqs.eu-west-1.amazonaws.com", "127.0.0.1:4566", "vpce-1.sqs.us-east-1.vpce.amazonaws.com"])
 
 
-_TARGET = "AmazonSQS.SendMessage"
+_TARGETS = {"sqs": "AmazonSQS.SendMessage", "secretsmanager": "secretsmanager.GetSecretValue"}
 
 
-def _by_botocore(mine: Credentials, host: str, body: bytes, timestamp: str) -> dict[str, str]:
+def _by_botocore(service: str, mine: Credentials, host: str, body: bytes, timestamp: str) -> dict[str, str]:
     """Sign as botocore does, at an instant of ours."""
-    headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": _TARGET}
+    version = get_session().get_service_model(service).metadata["jsonVersion"]
+    headers = {"Content-Type": f"application/x-amz-json-{version}", "X-Amz-Target": _TARGETS[service]}
     request = AWSRequest("POST", f"https://{host}/", headers=headers, data=body)
     request.context["timestamp"] = timestamp
     theirs = BotocoreCredentials(mine.access_key_id, mine.secret_access_key, mine.session_token or None)
-    auth: Any = SigV4Auth(theirs, "sqs", "eu-west-1")
+    auth: Any = SigV4Auth(theirs, service, "eu-west-1")
     # What SigV4Auth.add_auth does after it has asked the clock.
     auth._modify_request_before_signing(request)
     to_sign = auth.string_to_sign(request, auth.canonical_request(request))
@@ -41,18 +43,19 @@ def _fields(headers: str) -> dict[str, str]:
 
 
 @given(
+    service=st.sampled_from(sorted(_TARGETS)),
     credentials=st.builds(Credentials, _printable, _printable, st.just("") | _printable),
     host=_hosts,
     body=st.binary(max_size=200),
     at=st.integers(1_700_000_000, 2_000_000_000),
 )
-def test_it_signs_as_botocore_does(credentials: Credentials, host: str, body: bytes, at: int) -> None:
+def test_it_signs_as_botocore_does(service: str, credentials: Credentials, host: str, body: bytes, at: int) -> None:
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
     assert calendar.timegm(time.strptime(timestamp, "%Y%m%dT%H%M%SZ")) == at
 
-    headers = _fields(Signer(credentials, "eu-west-1", "sqs", _TARGET, host).headers(body, at))
+    headers = _fields(Signer(credentials, "eu-west-1", service, _TARGETS[service], host).headers(body, at))
 
-    theirs = _by_botocore(credentials, host, body, timestamp)
+    theirs = _by_botocore(service, credentials, host, body, timestamp)
     names = {"authorization", "x-amz-date", "x-amz-target", "content-type"}
     names |= {"x-amz-security-token"} if credentials.session_token else set()
     assert headers == {name: theirs[name] for name in names} | {"host": host}

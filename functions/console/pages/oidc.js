@@ -3,7 +3,7 @@ import { BASE } from "./api.js";
 
 /** @typedef {"user" | "operator"} Role */
 /** @typedef {{access_token: string, refresh_token: string, expires_at: number, user: string}} Session */
-/** @typedef {{issuer: string, client_id: string, audience: string, scopes: string, runbook_url: string, operator_scope: string}} Config */
+/** @typedef {{issuer: string, client_id: string, operator_issuer: string, operator_client_id: string, audience: string, scopes: string, runbook_url: string, operator_scope: string}} Config */
 
 const SIGNED_IN = new URL("console/signed-in.html", BASE).href;
 const UNDER_WAY = "firstcome.signing-in";
@@ -22,6 +22,15 @@ export function config() {
     throw error;
   });
   return reading;
+}
+
+/**
+ * Whom to sign in at, and as which client: operators may have an issuer of their own.
+ * @param {Role} role
+ */
+async function provider(role) {
+  const { issuer, client_id, operator_issuer, operator_client_id } = await config();
+  return role === "operator" ? { issuer: operator_issuer, client_id: operator_client_id } : { issuer, client_id };
 }
 
 /**
@@ -78,8 +87,8 @@ async function refresh(role) {
     return false;
   }
   try {
-    const { client_id } = await config();
-    const tokens = await exchange({ grant_type: "refresh_token", refresh_token: old.refresh_token, client_id });
+    const { issuer, client_id } = await provider(role);
+    const tokens = await exchange(issuer, { grant_type: "refresh_token", refresh_token: old.refresh_token, client_id });
     keep(role, { refresh_token: old.refresh_token, ...tokens });
     return true;
   } catch {
@@ -93,20 +102,21 @@ async function refresh(role) {
  */
 export async function signIn(role) {
   const settings = await config();
-  const { authorization_endpoint } = await discovered();
+  const { issuer, client_id } = await provider(role);
+  const { authorization_endpoint } = await discovered(issuer);
   const [state, verifier] = [randomText(), randomText()];
   const challenge = base64url(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier)));
   sessionStorage.setItem(UNDER_WAY, JSON.stringify({ state, verifier, role, back: location.href }));
   const address = new URL(authorization_endpoint);
   const query = {
     response_type: "code",
-    client_id: settings.client_id,
+    client_id,
     redirect_uri: SIGNED_IN,
     scope: role === "operator" ? `${settings.scopes} ${settings.operator_scope}` : settings.scopes,
     state,
     code_challenge: challenge,
     code_challenge_method: "S256",
-    ...(settings.audience === settings.client_id ? {} : { audience: settings.audience }),
+    ...(settings.audience === client_id ? {} : { audience: settings.audience }),
   };
   Object.entries(query).forEach(([name, value]) => address.searchParams.set(name, value));
   location.assign(address);
@@ -130,11 +140,11 @@ export async function finish() {
   if (!begun || !answer.get("code") || answer.get("state") !== begun.state) {
     throw new Error("This sign-in was not begun in this tab, or it was finished before.");
   }
-  const { client_id, issuer } = await config();
+  const { issuer, client_id } = await provider(begun.role);
   if (answer.has("iss") && answer.get("iss") !== issuer) {
     throw new Error("Another issuer answered.");
   }
-  const tokens = await exchange({
+  const tokens = await exchange(issuer, {
     grant_type: "authorization_code",
     code: answer.get("code") ?? "",
     redirect_uri: SIGNED_IN,
@@ -182,8 +192,8 @@ function nameIn(jwt) {
   }
 }
 
-async function discovered() {
-  const { issuer } = await config();
+/** @param {string} issuer */
+async function discovered(issuer) {
   const found = await fetchJson(new URL(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`));
   if (found.issuer !== issuer) {
     throw new Error("The issuer's configuration names another issuer.");
@@ -191,9 +201,12 @@ async function discovered() {
   return found;
 }
 
-/** @param {Record<string, string>} form */
-async function exchange(form) {
-  const { token_endpoint } = await discovered();
+/**
+ * @param {string} issuer
+ * @param {Record<string, string>} form
+ */
+async function exchange(issuer, form) {
+  const { token_endpoint } = await discovered(issuer);
   return fetchJson(token_endpoint, { method: "POST", body: new URLSearchParams(form) });
 }
 

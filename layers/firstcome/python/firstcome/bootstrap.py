@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from firstcome.adapters.mysql_ledger import MysqlLedger
     from firstcome.adapters.mysql_owner import MysqlOwner
+    from firstcome.adapters.resp import Login
+    from firstcome.adapters.secret_login import SecretLogin
     from firstcome.adapters.sigv4 import Credentials
     from firstcome.adapters.sqs import SqsClaimQueue, SqsDeadLetters
     from firstcome.adapters.sqs_sender import SqsSender
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 
 REDIS_TIMEOUT_SECONDS = 0.5
 """To connect to Redis, and again to wait for each reply; above the WAIT of 0.2 s."""
+
+SECRET_CONNECT_TIMEOUT_SECONDS = 0.5
+SECRET_READ_TIMEOUT_SECONDS = 1.0
+"""To read the password of a team's own Redis: once an environment, and once more when it was changed."""
 
 SQS_CONNECT_TIMEOUT_SECONDS = 0.5
 SQS_READ_TIMEOUT_SECONDS = 2.0
@@ -66,8 +72,7 @@ def gate() -> RedisGate:
     """Build the gate."""
     where = settings.RedisSettings.from_env()
     tls = (lambda: _tls_context(where.host)) if where.use_tls else None
-    login = (lambda: _cache_login(where)) if where.iam_user else None
-    connection = RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls, login)
+    connection = RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls, _gate_login(where))
     return RedisGate(connection, where.replica_acks, REMEMBER_MS, HOLD_MS)
 
 
@@ -277,6 +282,28 @@ def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
     except (KeyError, TypeError, ValueError):
         # Without its cause, which may quote the secret.
         raise SettingsError("MYSQL_SECRET_ARN must name a secret with the JSON fields username and password") from None
+
+
+def _gate_login(where: settings.RedisSettings) -> "Login | None":
+    if where.iam_user:
+        # Another token would be refused too: each is made anew.
+        return lambda refused: refused or _cache_login(where)
+    return _secret_login(where.secret_arn) if where.secret_arn else None
+
+
+def _secret_login(secret_arn: str) -> "SecretLogin":
+    from firstcome.adapters.secret_login import SecretLogin, SecretsEndpoint
+
+    aws = settings.AwsSettings.from_env()
+    endpoint = SecretsEndpoint(
+        url=aws.secrets_endpoint_url,
+        region=aws.region,
+        credentials=_credentials(aws),
+        connect_seconds=SECRET_CONNECT_TIMEOUT_SECONDS,
+        read_seconds=SECRET_READ_TIMEOUT_SECONDS,
+        tls=_tls_context,
+    )
+    return SecretLogin(endpoint, secret_arn, MonotonicClock())
 
 
 def _cache_login(where: settings.RedisSettings) -> tuple[str, str]:

@@ -17,6 +17,10 @@ class GateLostError(GateUnavailableError):
     """The campaign is known but its gate is gone or suspect: admitting could give a seat twice."""
 
 
+class GateLoginError(GateUnavailableError):
+    """Redis refused the user or the password."""
+
+
 class QueueUnavailableError(FirstcomeError):
     """SQS did not confirm a message: it may or may not be in the queue."""
 

@@ -4,6 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from firstcome.ports import Clock
 
+CHUNK_MS = 100
+"""The time that a chunk's rows are worth: long enough for a statement to carry many, and so short that whoever uses the
+database meanwhile does not wait for it. `make bench PARTS=bystander` has the figures."""
+
 
 class Pace:
     """Spreads rows over time, so that all workers together stay at `rows_per_second`.
@@ -20,11 +24,11 @@ class Pace:
     def __init__(self, rows_per_second: int, workers: int, clock: Clock) -> None:
         self._rows_per_second = rows_per_second
         self._workers = workers
-        self._chunk_rows = max(1, rows_per_second // workers)
+        self._chunk_rows = max(1, rows_per_second * CHUNK_MS // (workers * 1000))
         self._clock = clock
 
     def chunks[T](self, rows: Sequence[T], time_left_ms: int) -> Iterator[Sequence[T]]:
-        """Yield the rows in chunks worth a second at most, and wait between them and after the last.
+        """Yield the rows in chunks worth `CHUNK_MS` at most, or of one row; wait between them and after the last.
 
         Ends early when the next chunk's time is not left; the rows not yielded are the caller's to give back.
         """

@@ -21,6 +21,8 @@ class RedisSettings:
         replica_acks: replicas that must have an accepted claim before it is answered.
         iam_user: of ElastiCache, as which connections log in with the function's role; empty for no login.
         iam_cache: name of the replication group, when there is an `iam_user`.
+        secret_arn: Secrets Manager secret with the JSON field `password`, and `username` if it is not Redis's default
+            user; empty for no login.
     """
 
     host: str
@@ -29,10 +31,11 @@ class RedisSettings:
     replica_acks: int
     iam_user: str = ""
     iam_cache: str = ""
+    secret_arn: str = ""
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> "RedisSettings":
-        """Read REDIS_HOST, _PORT, _TLS, _IAM_USER, _IAM_CACHE and GATE_REPLICA_ACKS. Raises `SettingsError`."""
+        """Read the REDIS_ variables and GATE_REPLICA_ACKS. Raises `SettingsError`."""
         iam_user = env.get("REDIS_IAM_USER", "")
         return cls(
             host=_text(env, "REDIS_HOST"),
@@ -41,12 +44,13 @@ class RedisSettings:
             replica_acks=_whole(env, "GATE_REPLICA_ACKS", 0, 5),
             iam_user=iam_user,
             iam_cache=_text(env, "REDIS_IAM_CACHE") if iam_user else "",
+            secret_arn=env.get("REDIS_SECRET_ARN", "").strip(),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """Who the function is at AWS, and where SQS is; Lambda sets all of it but the endpoint, which is for local stacks.
+    """Who the function is at AWS, and where its services are; Lambda sets all of it but the endpoints of local stacks.
 
     Attributes:
         session_token: empty for a long-lived key.
@@ -57,19 +61,23 @@ class AwsSettings:
     secret_access_key: str
     session_token: str
     sqs_endpoint_url: str
+    secrets_endpoint_url: str
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> "AwsSettings":
         """Read the AWS_ variables that the AWS SDKs read. Raises `SettingsError`."""
         region = _text(env, "AWS_REGION" if "AWS_REGION" in env else "AWS_DEFAULT_REGION")
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        given = env.get("AWS_ENDPOINT_URL_SQS") or env.get("AWS_ENDPOINT_URL")
+        everywhere = env.get("AWS_ENDPOINT_URL")
+        queues = env.get("AWS_ENDPOINT_URL_SQS") or everywhere
+        secrets = env.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or everywhere
         return cls(
             region=region,
             access_key_id=_text(env, "AWS_ACCESS_KEY_ID"),
             secret_access_key=_text(env, "AWS_SECRET_ACCESS_KEY"),
             session_token=env.get("AWS_SESSION_TOKEN", ""),
-            sqs_endpoint_url=given or f"https://sqs.{region}.{suffix}",
+            sqs_endpoint_url=queues or f"https://sqs.{region}.{suffix}",
+            secrets_endpoint_url=secrets or f"https://secretsmanager.{region}.{suffix}",
         )
 
 
@@ -128,6 +136,7 @@ class ConsoleSettings:
     """Where those who open the console and the claim page sign in.
 
     Attributes:
+        operator_issuer: where operators sign in, and as which client; the same as users where nothing else is said.
         audience: asked for by issuers that need to be told whom the token is for.
         scopes: what every user's token is asked with; an operator's gets the operator's scope besides.
         runbook_url: where the operators' document is read; empty when it has no address.
@@ -136,6 +145,8 @@ class ConsoleSettings:
 
     issuer: str
     client_id: str
+    operator_issuer: str
+    operator_client_id: str
     audience: str
     scopes: str
     runbook_url: str
@@ -147,14 +158,20 @@ class ConsoleSettings:
         issuer = _url("OIDC_ISSUER", _text(env, "OIDC_ISSUER"))
         audience = _text(env, "OIDC_AUDIENCE")
         runbook = env.get("RUNBOOK_URL", "").strip()
+        operator_issuer = env.get("OIDC_OPERATOR_ISSUER", "").strip()
+        operator_issuer = _url("OIDC_OPERATOR_ISSUER", operator_issuer) if operator_issuer else issuer
+        client_id = env.get("OIDC_CLIENT_ID", "").strip() or audience
         further = [_url("OIDC_ORIGINS", url) for url in env.get("OIDC_ORIGINS", "").split()]
         return cls(
             issuer=issuer,
-            client_id=env.get("OIDC_CLIENT_ID", "").strip() or audience,
+            client_id=client_id,
+            operator_issuer=operator_issuer,
+            operator_client_id=env.get("OIDC_OPERATOR_CLIENT_ID", "").strip() or client_id,
             audience=audience,
             scopes=_text(env, "OIDC_SCOPES"),
             runbook_url=_url("RUNBOOK_URL", runbook) if runbook else "",
-            origins=tuple("/".join(url.split("/")[:3]) for url in (issuer, *further)),
+            # Each once, in this order.
+            origins=tuple(dict.fromkeys("/".join(url.split("/")[:3]) for url in (issuer, operator_issuer, *further))),
         )
 
 

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from firstcome.adapters.resp import Command, ReplyError, RespConnection, RespError, RespTimeoutError
-from firstcome.errors import GateUnavailableError
+from firstcome.adapters.resp import (
+    Command,
+    LoginRefusedError,
+    ReplyError,
+    RespConnection,
+    RespError,
+    RespTimeoutError,
+)
+from firstcome.errors import GateLoginError, GateUnavailableError
 
 WAIT_MS = 200
 """How long to wait for replicas to confirm a claim; below the connection's read timeout."""
@@ -117,6 +124,8 @@ class GateScripts:
                 if not was_connected:
                     raise
                 return self._exchange_once(commands)
+        except LoginRefusedError as exc:
+            raise GateLoginError("the gate refused the user or the password") from exc
         except RespError as exc:
             raise GateUnavailableError("the gate did not answer") from exc
 

@@ -11,6 +11,7 @@ from firstcome.adapters.incoming import Incoming
 
 if TYPE_CHECKING:
     import ssl
+    from urllib.parse import SplitResult
 
 _HEAD_BYTES_MAX = 16_384
 _TRAILERS_MAX = 100
@@ -107,3 +108,12 @@ class HttpConnection:
         if not 0 <= size <= _BODY_BYTES_MAX:
             raise HttpError("the body has no length that it may have")
         return self._replies.exactly(size)
+
+
+def connect_to(
+    address: "SplitResult", connect_seconds: float, read_seconds: float, tls: "Callable[[str], ssl.SSLContext]"
+) -> HttpConnection:
+    """Open a connection to the host of an address, with TLS if it begins with https; else as `HttpConnection`."""
+    is_secure = address.scheme == "https"
+    port = address.port or (443 if is_secure else 80)
+    return HttpConnection(address.hostname or "", port, connect_seconds, read_seconds, tls if is_secure else None)

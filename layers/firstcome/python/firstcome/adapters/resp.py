@@ -20,6 +20,10 @@ _LINE_BYTES_MAX = 65_536
 
 type Command = Sequence[str | int]
 
+type Login = Callable[[tuple[str, str] | None], tuple[str, str]]
+"""Returns the user and the password of a new connection; called with the two that were refused, what to try instead, or
+the same two when there is nothing else."""
+
 
 class RespError(FirstcomeError):
     """The connection failed, and is closed: whether what was sent took effect is not known."""
@@ -27,6 +31,10 @@ class RespError(FirstcomeError):
 
 class RespTimeoutError(RespError):
     """The server did not take the connection, or did not reply, in time."""
+
+
+class LoginRefusedError(RespError):
+    """The server refused the user or the password."""
 
 
 class ReplyError(FirstcomeError):
@@ -39,7 +47,8 @@ class RespConnection:
     Args:
         timeout_seconds: to connect, and again to wait for each reply.
         tls: makes the context that verifies the server, or None for a plain connection.
-        login: returns the user and the password of a new connection, or None for a server that asks for neither.
+        login: tells what to log in with, or None for a server that asks for nothing. What goes out with a login that is
+            refused goes out again with the next one: a server with an open default user may run it twice.
     """
 
     def __init__(
@@ -48,7 +57,7 @@ class RespConnection:
         port: int,
         timeout_seconds: float,
         tls: "Callable[[], ssl.SSLContext] | None" = None,
-        login: Callable[[], tuple[str, str]] | None = None,
+        login: Login | None = None,
     ) -> None:
         self._address = (host, port)
         self._timeout_seconds = timeout_seconds
@@ -74,7 +83,7 @@ class RespConnection:
             if self._socket is None:
                 self._connect()
                 if self._login is not None:
-                    return self._log_in(self._login(), commands)
+                    return self._log_in(self._login, commands)
             return self._round_trip(pack(commands), len(commands))
         except TimeoutError as exc:
             self.disconnect()
@@ -128,14 +137,28 @@ class RespConnection:
         self._socket = opened
         self._replies = Incoming(opened)
 
-    def _log_in(self, user_and_password: tuple[str, str], commands: Sequence[Command]) -> list[Any]:
+    def _log_in(self, login: Login, commands: Sequence[Command]) -> list[Any]:
+        tried = login(None)
+        try:
+            return self._log_in_with(tried, commands)
+        except LoginRefusedError:
+            newer = login(tried)
+            if newer == tried:
+                raise
+        self._connect()
+        return self._log_in_with(newer, commands)
+
+    def _log_in_with(self, user_and_password: tuple[str, str], commands: Sequence[Command]) -> list[Any]:
         # With the first commands, so that it costs no round trip; a server that refuses it refuses them too.
         packed = pack([["AUTH", *user_and_password], *commands])
         answer, *replies = self._round_trip(packed, 1 + len(commands))
-        if isinstance(answer, ReplyError):
-            self.disconnect()
-            raise RespError("the server refused the login")
-        return replies
+        if not isinstance(answer, ReplyError):
+            return replies
+        self.disconnect()
+        if str(answer).startswith("WRONGPASS"):
+            raise LoginRefusedError("the server refused the login")
+        # It is full, say, or knows no passwords.
+        raise RespError("the server took no login")
 
     def _round_trip(self, packed: bytes, replies: int) -> list[Any]:
         self._send(packed)

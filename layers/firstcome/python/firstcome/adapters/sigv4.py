@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
+_JSON_VERSIONS = {"sqs": "1.0", "secretsmanager": "1.1"}
+"""Of the protocol that each service speaks: https://smithy.io/2.0/aws/protocols/."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -25,7 +28,7 @@ class Signer:
     """Signs POST requests of one operation to `/` of one service.
 
     Args:
-        service: as AWS abbreviates it, such as `sqs`.
+        service: `sqs` or `secretsmanager`.
         target: the operation, such as `AmazonSQS.SendMessage`.
         host: as in the request's Host header, with the port if it is not the usual one.
     """
@@ -36,7 +39,7 @@ class Signer:
         self._service = service
         # What is the same in each request is put together once. The names stand in the order that a signature wants.
         token = credentials.session_token
-        self._before_date = f"content-type:application/x-amz-json-1.0\nhost:{host}\nx-amz-date:"
+        self._before_date = f"content-type:application/x-amz-json-{_JSON_VERSIONS[service]}\nhost:{host}\nx-amz-date:"
         self._after_date = (f"\nx-amz-security-token:{token}" if token else "") + f"\nx-amz-target:{target}\n"
         self._names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token else ''}x-amz-target"
 
@@ -51,8 +54,7 @@ class Signer:
         request = f"POST\n/\n\n{lines}\n{self._names}\n{hashlib.sha256(body).hexdigest()}"
         scope = f"{timestamp[:8]}/{self._region}/{self._service}/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        key = _signing_key(self._credentials.secret_access_key, timestamp[:8], self._region, self._service)
-        signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+        signature = _signed(to_sign, self._credentials.secret_access_key, timestamp[:8], self._region, self._service)
         return (
             f"{lines}authorization:AWS4-HMAC-SHA256 Credential={self._credentials.access_key_id}/{scope},"
             f" SignedHeaders={self._names}, Signature={signature}\n"
@@ -85,14 +87,21 @@ def elasticache_token(credentials: Credentials, region: str, cache: str, user: s
     query = "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in sorted(fields.items()))
     request = f"GET\n/\n{query}\nhost:{cache}\n\nhost\n{hashlib.sha256(b'').hexdigest()}"
     to_sign = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    key = _signing_key(credentials.secret_access_key, timestamp[:8], region, "elasticache")
-    return f"{cache}/?{query}&X-Amz-Signature={hmac.digest(key, to_sign.encode(), 'sha256').hex()}"
+    signature = _signed(to_sign, credentials.secret_access_key, timestamp[:8], region, "elasticache")
+    return f"{cache}/?{query}&X-Amz-Signature={signature}"
+
+
+def _signed(text: str, secret: str, date: str, region: str, service: str) -> str:
+    # A copy, because to find the hash again by its name takes longer than to compute it.
+    mac = _days_mac(secret, date, region, service).copy()
+    mac.update(text.encode())
+    return mac.hexdigest()
 
 
 @lru_cache(maxsize=2)
-def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """Derive the key of a day: four of the five hashes of a signature need not be made again for each request."""
+def _days_mac(secret: str, date: str, region: str, service: str) -> hmac.HMAC:
+    """Make what signs by the key of a day: four of the five hashes of a signature need not be made for each request."""
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return hmac.new(key, digestmod="sha256")

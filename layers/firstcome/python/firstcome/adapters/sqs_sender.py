@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from firstcome.adapters.http_post import HttpConnection
+from firstcome.adapters.http_post import HttpConnection, connect_to
 from firstcome.adapters.sigv4 import Credentials, Signer
 from firstcome.errors import QueueUnavailableError
 from firstcome.message import to_body
@@ -105,10 +105,7 @@ class SqsSender:
         return reply
 
     def _connect(self) -> HttpConnection:
-        is_secure = self._address.scheme == "https"
-        port = self._address.port or (443 if is_secure else 80)
-        tls = self._tls if is_secure else None
-        return HttpConnection(self._address.hostname or "", port, self._connect_seconds, self._read_seconds, tls)
+        return connect_to(self._address, self._connect_seconds, self._read_seconds, self._tls)
 
 
 def _confirms(reply: bytes, message: str) -> bool:
