@@ -1,13 +1,13 @@
 # Every command of the project. `make` alone lists them.
 
 PYTHON := .venv/bin/python
-export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK
+export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK CONTAINER_HOST
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token invoke test mutate bench cost check lint fmt types validate audit pictures
+.PHONY: help install run faults faults-long up down token invoke test schemathesis mutate bench cost check lint fmt types validate audit pictures
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## Install what the commands need: .venv, Redis, MariaDB
 	@local/install
@@ -23,7 +23,7 @@ faults: install ## Let every fault happen at every external call, then pairs of 
 faults-long: install ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
 	@exec $(PYTHON) -m local.faults_long
 
-up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM)
+up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM, CONTAINER_HOST=ADDRESS for containers too)
 	@exec $(PYTHON) -m local.up
 
 down: install ## Stop the stack that `make up` started
@@ -43,6 +43,11 @@ invoke: ## Run a built function on the stack: make invoke FUNCTION=ApplyFunction
 
 test: ## Run every test
 	@local/install tests && exec $(PYTHON) -m pytest
+
+schemathesis: export EXAMPLES := $(EXAMPLES)
+schemathesis: export PYTHONPATH := layers/firstcome/python
+schemathesis: ## Try the API with requests made up from docs/openapi.yaml, right and wrong ones (EXAMPLES=200 SEED=1)
+	@local/install tests && exec $(PYTHON) -m tests.api.run
 
 pictures: export SCREENSHOTS := docs/images
 pictures: ## Take the pictures of the console and the claim page anew, in docs/images

@@ -105,14 +105,17 @@ def _built_function(
         folder=build / properties["CodeUri"],
         handler=properties["Handler"],
         layers=[build / resources[layer["Ref"]]["Properties"]["ContentUri"] for layer in layers],
-        timeout_seconds=_longest(properties.get("Timeout", 3)),
-        memory_mb=int(properties.get("MemorySize", 128)),
+        timeout_seconds=_whole_number(properties.get("Timeout", 3)),
+        memory_mb=_whole_number(properties.get("MemorySize", 128)),
     )
 
 
-def _longest(timeout: Any) -> int:
-    """A function's timeout; where a condition decides on it, the longer of the two."""
-    return max(map(int, timeout["Fn::If"][1:])) if isinstance(timeout, Mapping) else int(timeout)
+def _whole_number(value: Any) -> int:
+    # A build knows no parameters. Of what a condition decides, the larger does no harm: nothing is cut short.
+    if isinstance(value, dict):
+        _, *choices = value["Fn::If"]
+        return max(map(int, choices))
+    return int(value)
 
 
 class Environment:

@@ -1,9 +1,16 @@
-"""`make up`: start the stack and leave it running."""
+"""`make up`: start the stack and leave it running.
+
+The environment variable CONTAINER_HOST names an address of this machine on which functions in containers reach it.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+
 from local.addresses import Stack
-from local.errors import run_command
+from local.container_door import container_host, open_door, service_ports
+from local.errors import LocalStackError, run_command
 from local.function_variables import deployed_variables, save
 from local.processes import Processes, all_recorded_run, stop_recorded
 from local.progress import Progress
@@ -14,16 +21,24 @@ from local.standing import ADDRESSES, PROCESSES, VARIABLES, WORKSPACE
 
 def main() -> None:
     """Start the stack, unless it is up."""
+    host = container_host(os.environ)
     progress = Progress()
     with signals_as_exceptions(), WORKSPACE.locked() as lock:
         if ADDRESSES.exists() and all_recorded_run(PROCESSES):
+            _refuse_another_door(host)
             print("The stack is up.")
         else:
-            _start(progress, lock)
+            _start(progress, lock, host)
     _show(Stack.load(ADDRESSES))
 
 
-def _start(progress: Progress, lock: int) -> None:
+def _refuse_another_door(host: str) -> None:
+    variables = json.loads(VARIABLES.read_text(encoding="utf-8"))
+    if host and variables["ApplyFunction"]["REDIS_HOST"] != host:
+        raise LocalStackError(f"The stack is up, and not on {host}.", advice="Stop it first, with: make down")
+
+
+def _start(progress: Progress, lock: int, host: str) -> None:
     ADDRESSES.unlink(missing_ok=True)
     VARIABLES.unlink(missing_ok=True)
     if stop_recorded(PROCESSES):
@@ -32,7 +47,9 @@ def _start(progress: Progress, lock: int) -> None:
     processes = Processes(inherited=[lock])
     try:
         stack = start_stack(processes, WORKSPACE, progress, {})
-        variables = deployed_variables(stack, WORKSPACE)
+        if host:
+            open_door(processes, WORKSPACE, host, service_ports(stack))
+        variables = deployed_variables(stack, WORKSPACE, host)
         with signals_held_back():
             processes.leave_running(PROCESSES)
             save(variables, VARIABLES)
@@ -60,6 +77,8 @@ Next:
   make token SUB=op SCOPE=firstcome/operator       an operator's token
   make invoke FUNCTION=AdminFunction EVENT=events/put-campaign.json
                                                    a function without HTTP
+  sam local invoke ApplyFunction -e events/apply.json --env-vars events/env.local.json
+                                                   the same in a container, see README.md
   make down                                        stop the stack""")
 
 

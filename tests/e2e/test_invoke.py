@@ -1,7 +1,9 @@
 """The built functions on AWS's own runtime, without Docker, against the deployed stack: what `make invoke` does."""
 
 import json
+import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,12 @@ from firstcome.message import to_body
 from local.function_variables import deployed_variables
 from local.invoke import Ran, find_function, read_event, run_function
 from local.processes import Processes
+from local.runtime_interface import built_functions, started
 from local.workspace import Workspace
-from tests.e2e.conftest import Service, eventually
-from tests.factories import a_claim
+from tests import documented_events
+from tests.e2e.conftest import Service
+from tests.factories import a_campaign_id, a_claim
+from tests.unit import documentation
 
 type Invoke = Callable[[str, str], Ran]
 
@@ -30,47 +35,30 @@ def invoke(service: Service, processes: Processes, workspace: Workspace, reposit
     return run
 
 
-@pytest.fixture
-def send(invoke: Invoke, repository: Path) -> Callable[[str, str], Any]:
-    """Run a function with an event of events/; returns its answer, a body in it read."""
-
-    def run(name: str, event: str) -> Any:
-        ran = invoke(name, read_event(repository / "events" / f"{event}.json"))
-        assert not ran.invocation.failed, (ran.answer, ran.log)
-        answer = json.loads(ran.answer)
-        return json.loads(answer["body"]) if "body" in answer else answer
-
-    return run
-
-
-def test_the_events_of_the_repository_tell_the_story_of_a_campaign(
-    service: Service, send: Callable[[str, str], Any]
+def test_the_events_are_answered_as_their_table_says(
+    service: Service, processes: Processes, workspace: Workspace
 ) -> None:
-    service.forget_demo()
-    assert send("AdminFunction", "migrate") == {"migrated": True}
-    assert send("AdminFunction", "put-campaign-invalid")["code"] == "invalid_campaign"
-    assert send("AdminFunction", "put-campaign-later")["state"] == "not_open"
-    assert send("ApplyFunction", "apply")["code"] == "not_open"
-    assert send("AdminFunction", "put-campaign")["remaining"] == 100
-    assert "demo" in [one["campaign_id"] for one in send("AdminFunction", "list")["campaigns"]]
+    told = deployed_variables(service.stack, Workspace(service.folder))
+    built = built_functions(service.folder / "build")
+    # A campaign of its own: other tests send events too.
+    campaign_id = a_campaign_id()
+    with ExitStack() as running:
+        environments = {
+            name: running.enter_context(started(processes, workspace, built[name], told[name])) for name in told
+        }
+        for step in documented_events.steps():
+            event = re.sub(r"\bdemo\b", campaign_id, step.text)
+            invocation = environments[step.function].invoke(event)
+            assert not invocation.failed, (step, invocation)
+            _check(step, json.loads(event), invocation.answer)
 
-    assert send("AdminFunction", "pause")["state"] == "paused"
-    assert send("ApplyFunction", "apply")["code"] == "paused"
-    assert send("AdminFunction", "resume")["state"] == "open"
 
-    assert send("ApplyFunction", "apply-without-subject")["code"] == "invalid_subject"
-    coupon = send("ApplyFunction", "apply")
-    assert (coupon["status"], coupon["sequence"]) == ("accepted", 1)
-    assert send("ApplyFunction", "mine")["coupon_code"] == coupon["coupon_code"]
-    assert send("ApplyFunction", "show")["remaining"] == 99
-    assert send("AdminFunction", "rebuild")["rebuilt"] is False
-    assert send("RelayFunction", "relay")["refused"] == 0
-
-    # The queue's own mapping drains it, by the deployed function.
-    eventually(lambda: send("AdminFunction", "stats")["issued"], lambda issued: issued == 1)
-    # A claim that the gate never gave: it becomes a row, and the gate closes itself. So this comes last.
-    assert send("DrainFunction", "drain") == {"batchItemFailures": []}
-    assert [one["sequence"] for one in send("AdminFunction", "coupons")["coupons"]] == [1, 100]
+def _check(step: documented_events.Step, event: dict[str, Any], answer: dict[str, Any]) -> None:
+    assert answer.get("statusCode") == step.status, (step, answer)
+    if step.status is not None:
+        documentation.check(event["routeKey"], answer)
+    found = answer if step.status is None else json.loads(answer["body"]) if step.fields else {}
+    assert {name: found.get(name) for name in step.fields} == step.fields, (step, answer)
 
 
 def test_what_a_function_raises_is_a_failure_with_its_log(invoke: Invoke) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import boto3
 import pytest
 
 from firstcome import settings
@@ -254,3 +255,24 @@ def test_the_relay_runs_every_minute() -> None:
     assert event["Type"] == "ScheduleV2"
     assert event["Properties"]["ScheduleExpression"] == "rate(1 minute)"
     assert event["Properties"].get("State", "ENABLED") == "ENABLED"
+
+
+_ENDPOINTS = {"AWS_ENDPOINT_URL_SQS": "SqsEndpointUrl", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "SecretsManagerEndpointUrl"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_service_that_the_function_calls_may_be_somewhere_else(function: str) -> None:
+    called = {action.partition(":")[0] for action, _ in _granted(Form(**GIVEN), function)}
+    names = {"sqs": "AWS_ENDPOINT_URL_SQS", "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER"}
+    declared = {name: value for name, value in _environment(function).items() if name in _ENDPOINTS}
+    assert declared == dict.fromkeys((names[service] for service in called & names.keys()), "")
+    elsewhere = _environment(function, **dict.fromkeys(_ENDPOINTS.values(), "https://vpce.example"))
+    assert {elsewhere[name] for name in declared} <= {"https://vpce.example"}
+
+
+def test_an_endpoint_that_is_not_given_leaves_boto3_in_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in _ENDPOINTS:
+        monkeypatch.setenv(name, _environment("AdminFunction")[name])
+    for service in ("sqs", "secretsmanager"):
+        client = boto3.session.Session().client(service, region_name="eu-west-1")
+        assert client.meta.endpoint_url == f"https://{service}.eu-west-1.amazonaws.com"

@@ -25,6 +25,17 @@ def test_the_routes_are_those_that_are_documented() -> None:
     assert sorted(found) == sorted(documentation.operations())
 
 
+_ALL = {route: event for function in FUNCTIONS for route, event in routes(function).items()}
+
+
+@pytest.mark.parametrize("route", sorted(_ALL))
+def test_who_may_call_a_route_is_as_documented(route: str) -> None:
+    auth = _ALL[route].get("Auth", {})
+    in_template = [] if auth.get("Authorizer") == "NONE" else [{"Jwt": auth.get("AuthorizationScopes", [])}]
+    default = documentation.document()["security"]
+    assert documentation.operations()[route].get("security", default) == in_template
+
+
 @pytest.mark.parametrize("route", sorted(routes("AdminFunction")))
 def test_every_operators_route_asks_for_the_scope(route: str) -> None:
     assert routes("AdminFunction")[route]["Auth"] == {

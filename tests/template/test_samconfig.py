@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from local.aws_endpoint import REGION
+
 _ENVIRONMENTS = ["default", "local", "prod"]
 
 
@@ -40,3 +42,12 @@ def test_only_the_local_stack_is_changed_without_being_asked(samconfig: dict[str
 def test_only_the_local_stack_is_built_for_the_machine_at_hand(samconfig: dict[str, Any]) -> None:
     overrides = {name: samconfig[name]["build"]["parameters"].get("parameter_overrides") for name in _ENVIRONMENTS}
     assert overrides == {"default": None, "local": "LambdaArchitecture=x86_64", "prod": None}
+
+
+@pytest.mark.parametrize("command", ["local_invoke", "local_start_api"])
+def test_functions_in_containers_are_this_machines_and_call_the_local_stacks_region(
+    samconfig: dict[str, Any], command: str
+) -> None:
+    parameters = samconfig["default"][command]["parameters"]
+    assert parameters["parameter_overrides"] == "LambdaArchitecture=x86_64"
+    assert parameters["region"] == REGION

@@ -9,8 +9,10 @@ import pytest
 
 from functions.admin.app import lambda_handler as admin
 from functions.apply.app import lambda_handler as apply
+from functions.console.app import lambda_handler as console
 from functions.drain.app import lambda_handler as drain
 from functions.relay.app import lambda_handler as relay
+from tests import documented_events
 from tests.unit import documentation
 from tests.unit.api_events import body_of, code_of
 from tests.unit.conftest import World
@@ -148,12 +150,53 @@ def test_relay_sends_what_was_left_behind(demo: World) -> None:
     assert _send(relay, "relay") == {"sent": 1, "refused": 0, "rebuilt": [], "closed": []}
 
 
-def test_every_event_is_tried(repository: Path) -> None:
+def test_an_application_to_no_campaign_is_refused(demo: World) -> None:
+    assert code_of(_send(apply, "apply-unknown-campaign")) == "campaign_not_found"
+    assert code_of(_send(apply, "apply-invalid-campaign-id")) == "invalid_campaign_id"
+    assert demo.queue.sent == []
+
+
+@pytest.mark.usefixtures("world")
+def test_put_campaign_over_is_closed() -> None:
+    assert body_of(_send(admin, "put-campaign-over"))["state"] == "closed"
+    assert code_of(_send(apply, "apply")) == "closed"
+
+
+@pytest.mark.usefixtures("world")
+def test_put_campaign_small_has_a_coupon_for_one() -> None:
+    assert body_of(_send(admin, "put-campaign-small"))["remaining"] == 1
+    assert _send(apply, "apply")["statusCode"] == 202
+    assert code_of(_send(apply, "apply-bob")) == "sold_out"
+
+
+@pytest.mark.usefixtures("demo")
+def test_what_an_operator_may_not_ask_is_refused() -> None:
+    assert code_of(_send(admin, "list-without-scope")) == "missing_scope"
+    assert code_of(_send(admin, "coupons-invalid-limit")) == "invalid_parameter"
+
+
+def test_the_console_gives_its_pages_and_no_other_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ISSUER": "https://issuer.example", "AUDIENCE": "firstcome", "SCOPES": "openid"}.items():
+        monkeypatch.setenv(f"OIDC_{name}", value)
+    for answer in (_send(console, "console"), _send(console, "console-file"), _send(console, "claim-page")):
+        assert answer["statusCode"] == 200
+    assert code_of(_send(console, "console-file-unknown")) == "file_not_found"
+
+
+def test_every_event_is_tried() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
-    # env.local.json is no event: `make up` writes it.
-    names = sorted({path.stem for path in (repository / "events").iterdir()} - {"env.local"})
+    names = _names()
     assert names == sorted({name for name in names if f'"{name}")' in source})
-    assert len(names) == 18
+    assert len(names) == 29
+
+
+def test_every_event_has_a_documented_answer() -> None:
+    assert sorted({step.event for step in documented_events.steps()}) == _names()
+
+
+def _names() -> list[str]:
+    # env.local.json is no event: `make up` writes it.
+    return sorted({path.stem for path in _FOLDER.glob("*.json")} - {"env.local"})
 
 
 @pytest.mark.parametrize("path", sorted(_FOLDER.glob("*.json")), ids=lambda path: path.stem)
@@ -163,8 +206,7 @@ def test_a_request_is_for_one_route_throughout_and_holds_no_token(path: Path) ->
         return
     context = event["requestContext"]
     assert context["routeKey"] == event["routeKey"]
-    assert f"{context['http']['method']} {context['http']['path']}" == event["routeKey"].replace(
-        "{campaign_id}", "demo"
-    )
+    path_of_route = event["routeKey"].format(**event.get("pathParameters", {}))
+    assert f"{context['http']['method']} {context['http']['path']}" == path_of_route
     assert event["rawPath"] == context["http"]["path"]
     assert "authorization" not in event["headers"]

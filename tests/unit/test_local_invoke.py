@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from local import invoke
-from local.addresses import FunctionNames
 from local.errors import LocalStackError
-from local.function_variables import logical_ids
 from local.runtime_interface import Invocation, read_reply
 
 
@@ -61,12 +59,3 @@ def test_the_answer_is_json_in_every_case() -> None:
     timed_out = invoke.Ran(read_reply(200, "Task timed out after 2.00 seconds"), "")
     assert json.loads(timed_out.answer) == {"errorMessage": "Task timed out after 2.00 seconds"}
     assert invoke.Ran(read_reply(200, "null"), "").answer == "null"
-
-
-def test_functions_go_by_their_names_in_the_template() -> None:
-    assert logical_ids(FunctionNames("a", "d", "r", "m")) == {
-        "ApplyFunction": "a",
-        "DrainFunction": "d",
-        "RelayFunction": "r",
-        "AdminFunction": "m",
-    }

@@ -44,8 +44,10 @@ REPORT RequestId: 4a139212-e867-487c-8235-eae586eba0be\tInit Duration: 0.33 ms\t
 """
 
 
-def test_a_built_function_has_what_the_template_says(tmp_path: Path) -> None:
-    (tmp_path / "template.yaml").write_text(_TEMPLATE, encoding="utf-8")
+@pytest.mark.parametrize("timeout", ["6", "{'Fn::If': [HasSecret, 6, 4]}", "{'Fn::If': [HasSecret, 4, 6]}"])
+def test_a_built_function_has_what_the_template_says(tmp_path: Path, timeout: str) -> None:
+    text = _TEMPLATE.replace("Timeout: 6", f"Timeout: {timeout}")
+    (tmp_path / "template.yaml").write_text(text, encoding="utf-8")
     assert built_functions(tmp_path) == {
         "ApplyFunction": BuiltFunction(
             name="ApplyFunction",

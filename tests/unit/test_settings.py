@@ -174,3 +174,21 @@ def test_the_functions_read_the_environment_of_their_process(monkeypatch: pytest
     assert settings.claim_queue_url() == settings.claim_queue_url(_COMPLETE)
     assert settings.dead_letter_queue_url() == settings.dead_letter_queue_url(_COMPLETE)
     assert [settings.whole_seconds(name) for name in _DURATIONS] == [10, 50]
+
+
+_AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "throwaway"}
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "https://sqs.eu-west-1.amazonaws.com"),
+        # As the template declares it where nobody gave one.
+        ({"AWS_ENDPOINT_URL_SQS": ""}, "https://sqs.eu-west-1.amazonaws.com"),
+        ({"AWS_ENDPOINT_URL_SQS": "", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1"),
+        ({"AWS_ENDPOINT_URL_SQS": "https://vpce.example", "AWS_ENDPOINT_URL": "http://x"}, "https://vpce.example"),
+        ({"AWS_REGION": "cn-north-1"}, "https://sqs.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_sqs_is_where_it_is_said_to_be_and_else_in_the_region(given: dict[str, str], url: str) -> None:
+    assert AwsSettings.from_env({**_AWS, **given}).sqs_endpoint_url == url

@@ -99,7 +99,7 @@ def parse_campaign(campaign_id: str, body: str) -> Campaign | InvalidCampaign:
     return Campaign(
         campaign_id=campaign_id,
         name=fields["name"],
-        capacity=fields["capacity"],
+        capacity=int(fields["capacity"]),
         opens_at=from_rfc3339(fields["opens_at"]),
         closes_at=from_rfc3339(fields["closes_at"]),
     )
@@ -241,8 +241,10 @@ def _is_name(value: object) -> bool:
     return value.isprintable() and value.strip() != "" and _NOT_UTF_8 not in value
 
 
-def _is_capacity(value: object) -> bool:
-    return type(value) is int and 1 <= value <= CAPACITY_MAX
+def _is_capacity(value: Any) -> bool:
+    # JSON has one kind of number: 100.0 is the whole number 100, and some clients write it so.
+    is_whole = type(value) is int or (type(value) is float and value.is_integer())
+    return is_whole and 1 <= value <= CAPACITY_MAX
 
 
 def _is_instant(value: object) -> bool:
