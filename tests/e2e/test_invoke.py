@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from firstcome.message import to_body
 from local.function_variables import deployed_variables
 from local.invoke import Ran, find_function, read_event, run_function
 from local.processes import Processes
@@ -16,7 +17,7 @@ from local.runtime_interface import built_functions, started
 from local.workspace import Workspace
 from tests import documented_events
 from tests.e2e.conftest import Service
-from tests.factories import a_campaign_id
+from tests.factories import a_campaign_id, a_claim
 from tests.unit import documentation
 
 type Invoke = Callable[[str, str], Ran]
@@ -65,6 +66,16 @@ def test_what_a_function_raises_is_a_failure_with_its_log(invoke: Invoke) -> Non
     assert ran.invocation.failed
     assert json.loads(ran.answer)["errorType"] == "KeyError"
     assert "[ERROR] KeyError: 'Records'" in ran.log
+
+
+def test_what_a_function_raises_tells_nothing_of_its_event(invoke: Invoke) -> None:
+    claim = a_claim("demo", 1)
+    for part in ({"body": [to_body(claim)]}, {"content": to_body(claim)}, {"body": {claim.user_id: claim.coupon_code}}):
+        ran = invoke("DrainFunction", json.dumps({"Records": [{"messageId": claim.user_id, **part}]}))
+        assert ran.invocation.failed
+        assert "[ERROR]" in ran.log
+        assert claim.user_id not in ran.log
+        assert claim.coupon_code not in ran.log
 
 
 def test_what_a_function_logs_is_told_apart_from_its_answer(invoke: Invoke, repository: Path) -> None:

@@ -93,8 +93,8 @@ class MysqlTlsServer:
         self._run("ALTER INSTANCE RELOAD TLS")
 
     def forget_logins(self) -> None:
-        """Let the next login be a full one: caching_sha2_password knows nobody any more."""
-        self._run("FLUSH PRIVILEGES")
+        """Let the next login be a full one: a password that is set is no longer a known one."""
+        self._run(f"ALTER USER {USER}@'%' IDENTIFIED WITH caching_sha2_password BY '{PASSWORD}'")
 
     def go_plain(self) -> None:
         """Offer no TLS: what MySQL does when its certificate cannot be loaded and it is told to go on."""

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from traceback import format_exception
 
+import pymysql
 import pytest
 
 from firstcome import bootstrap
-from firstcome.errors import LedgerUnavailableError
+from firstcome.errors import LedgerUnavailableError, SettingsError
 from local.addresses import MysqlAddress
 from tests.conftest import mysql_of_the_url
 from tests.integration.mysql_tls_server import DATABASE, MariadbTlsServer, MysqlTlsServer, TlsServer
@@ -79,6 +80,21 @@ def test_a_server_without_tls_never_sees_the_user_nor_the_password(plain_port: i
 
     _assert_nothing_was_told(caught.value, between)
     assert between.said == b""
+
+
+def test_without_tls_a_user_whose_password_would_have_to_be_encrypted_is_a_wrong_setting(
+    trusting: SetVariable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PyMySQL says it without `cryptography`; test_real_mysql.py sees it say so."""
+
+    def connect(**_: object) -> None:
+        raise RuntimeError("'cryptography' package is required for sha256_password or caching_sha2_password")
+
+    monkeypatch.setattr(pymysql, "connect", connect)
+    trusting("MYSQL_TLS", "false")
+
+    with pytest.raises(SettingsError, match="MYSQL_TLS must be true"):
+        _ask_the_ledger(trusting, 3306)
 
 
 def _assert_nothing_was_told(error: BaseException, between: Recorder) -> None:

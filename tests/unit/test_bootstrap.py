@@ -282,21 +282,6 @@ class TestLedger:
         bootstrap.ledger().find("demo")
         assert (mysql.connected[0]["ssl"], mysql.connected[0]["ssl_disabled"]) == (None, True)
 
-    def test_without_tls_a_user_whose_password_would_have_to_be_encrypted_is_a_wrong_setting(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """As PyMySQL says it without the package `cryptography`, which the layer leaves out."""
-
-        monkeypatch.setattr(bootstrap, "_mysql_credentials", lambda _: ("app", "first"))
-
-        def connect(**_: object) -> None:
-            raise RuntimeError("'cryptography' package is required for sha256_password or caching_sha2_password")
-
-        monkeypatch.setenv("MYSQL_TLS", "false")
-        monkeypatch.setattr(pymysql, "connect", connect)
-        with pytest.raises(SettingsError, match="MYSQL_TLS must be true"):
-            bootstrap.ledger().find("demo")
-
     def test_a_rotated_password_is_read_again(self, mysql: Mysql) -> None:
         """GIVEN a password in use, WHEN it is rotated and the connection is lost, THEN the new one is fetched."""
         bootstrap._connect_to_mysql()

@@ -60,6 +60,12 @@ def test_a_built_function_has_what_the_template_says(tmp_path: Path, timeout: st
     }
 
 
+def test_a_timeout_that_depends_on_a_parameter_is_the_longer_one(tmp_path: Path) -> None:
+    template = _TEMPLATE.replace("Timeout: 6", "Timeout: {'Fn::If': [HasRedisSecret, 8, 6]}")
+    (tmp_path / "template.yaml").write_text(template, encoding="utf-8")
+    assert built_functions(tmp_path)["ApplyFunction"].timeout_seconds == 8
+
+
 def test_without_a_build_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(LocalStackError, match="nothing built"):
         built_functions(tmp_path)
