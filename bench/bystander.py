@@ -18,7 +18,7 @@ from bench.load import read_load
 from bench.numbers import percentile, rounded, shown, sized
 from bench.other_service import KINDS, Waits, make_orders, use_mysql
 from bench.part import Part, Table
-from bench.priority import step_back
+from bench.priority import halves, keep_to, step_back
 from bench.rivals import ALL
 from bench.rivals.rival import Campaign
 from bench.rivals.tables import make_tables
@@ -194,6 +194,9 @@ def run() -> Part:
     ):
         for pid in (site.aws_pid, site.redis_pid):
             step_back(pid)
+        databases, others = halves()
+        keep_to(databases, (site.mysql_pid, bystander.pid))
+        keep_to(others, (site.aws_pid, site.redis_pid, *(worker.pid for worker in (*clients, *drains, helper))))
         make_tables(site)
         make_orders(site)
         stage = Stage(site, bystander, clients, drains, helper)
@@ -302,9 +305,10 @@ _NOTE = (
     f" {ROUNDS_OF_OTHERS} for the rest; {QUERIES_PER_SECOND} queries a second, a third of each"
     " kind, each committed by itself. Claims arrive at a steady rate, whether or not the ones before were answered, and"
     " all are accepted; the drain meanwhile works off a backlog with two workers. 'Against idle' is the median over the"
-    " rounds of p99 over p99 idle. In production MySQL has a machine of its own. So all else steps"
-    " back here: the claims' clients, the drain, Redis and the queue run at the lowest priority; and Firstcome's claims"
-    f" come at the rate at which that generator takes the CPU that {CLAIMS_PER_SECOND:,} direct inserts a second take"
+    " rounds of p99 over p99 idle. In production MySQL has a machine of its own. So half of"
+    " the cores are for MySQL and the bystander alone; the claims' clients, the drain, Redis and the queue have the"
+    " others, at the lowest priority; and Firstcome's claims come"
+    f" at the rate at which that generator takes the CPU that {CLAIMS_PER_SECOND:,} direct inserts a second take"
     " (its drain always has more to do than it may). 'Its drain stopped' shows what is left of the generator's weight:"
     " nothing touches the database then. 'Others' cores' were taken by other programs, 'stolen' ones by the host of a"
     " virtual machine: where they are not near 0, trust the row less."

@@ -1,11 +1,13 @@
 """What MiniStack 1.5.33 leaves undone of a deployment, done with its own API from the processed template.
 
 It does not import an HTTP API's OpenAPI body, so the API has no routes; does not set a function's reserved concurrency;
-and keeps a queue mapping's limit as text where it then wants a number, so the mapping delivers nothing.
+keeps a queue mapping's limit as text where it then wants a number, so the mapping delivers nothing; and, where it
+enforces IAM, asks for a right to send batches, which AWS does not have.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from local.aws_endpoint import client
@@ -15,6 +17,7 @@ INTEGRATION = "x-amazon-apigateway-integration"
 AUTHORIZER = "x-amazon-apigateway-authorizer"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "x-amazon-apigateway-any-method"}
 NO_AUTHORIZATION = "NONE"
+SEND = "sqs:SendMessage"
 
 
 def complete_deployment(template: DeployedTemplate) -> None:
@@ -25,6 +28,7 @@ def complete_deployment(template: DeployedTemplate) -> None:
     _limit_functions(template)
     _limit_queue_mappings(template)
     _follow_the_latest(template)
+    _let_batches_be_sent(template)
 
 
 class _HttpApi:
@@ -119,3 +123,15 @@ def _follow_the_latest(template: DeployedTemplate) -> None:
     for alias in template.of_type("AWS::Lambda::Alias"):
         function, _, name = alias.rpartition(":")
         functions.update_alias(FunctionName=function, Name=name, FunctionVersion="$LATEST")
+
+
+def _let_batches_be_sent(template: DeployedTemplate) -> None:
+    """Add to each role that may send messages to a queue that it may send them in batches: at AWS that is one right."""
+    iam = client("iam", template.endpoint_url)
+    for role in template.of_type("AWS::IAM::Role"):
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            for statement in document["Statement"]:
+                actions = _as_list(statement["Action"])
+                statement["Action"] = [*actions, f"{SEND}Batch"] if SEND in actions else actions
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))

@@ -185,9 +185,13 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def service(repository: Path) -> Iterator[Service]:
-    """The stack, deployed once for all tests of a run; the folder keeps what `sam build` may use again."""
+    """The stack, deployed once for all tests of a run; the folder keeps what `sam build` may use again.
+
+    Its endpoint holds each function to the policies of its role.
+    """
     folder, server = repository / ".local" / "test", mysql_of_the_url()
     with ExitStack() as cleanup:
+        cleanup.enter_context(pytest.MonkeyPatch.context()).setenv("AUTH", "true")
         mysql = cleanup.enter_context(a_database_on(server)) if server else None
         yield Service(cleanup.enter_context(running_stack(folder, Progress(), mysql=mysql)), folder)
 

@@ -22,8 +22,7 @@ from tests.e2e.conftest import Service
 def enforced(repository: Path) -> Iterator[Service]:
     """A stack of its own, whose endpoint enforces IAM.
 
-    Not the one of the other tests: this endpoint (1.5.33) asks for a right `sqs:SendMessageBatch`, which AWS does not
-    have (`sqs:SendMessage` covers it), so the relay and the dead letters do not work here.
+    Not the one of the other tests, which enforces it too: what is received here would be hidden from its drain.
     """
     folder = repository / ".local" / "test-iam"
     with pytest.MonkeyPatch.context() as environment:

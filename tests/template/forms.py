@@ -42,6 +42,16 @@ class Form:
         """Return whether a condition holds."""
         return self._holds(self._document["Conditions"][name])
 
+    @property
+    def broken_rules(self) -> list[str]:
+        """Return the names of the rules that stop a deployment of this form."""
+        return [
+            name
+            for name, rule in self._document["Rules"].items()
+            if self._holds(rule["RuleCondition"])
+            and not all(self._holds(assertion["Assert"]) for assertion in rule["Assertions"])
+        ]
+
     def statements(self, function: str) -> list[dict[str, Any]]:
         """Return what a function's role says: its own policies, and those it shares."""
         resources = self.resources
@@ -96,6 +106,15 @@ class Form:
                 return any(self._holds(part) for part in parts)
             case [("Fn::Equals", [left, right])]:
                 return str(self.resolve(left)) == str(self.resolve(right))
+        return self._holds_of_members(condition)
+
+    def _holds_of_members(self, condition: dict[str, Any]) -> bool:
+        """Return whether a function holds that only a rule may use."""
+        match list(condition.items()):
+            case [("Fn::Contains", [members, value])]:
+                return str(self.resolve(value)) in members
+            case [("Fn::EachMemberEquals", [members, value])]:
+                return all(member == value for member in self.resolve(members).split(","))
         raise AssertionError(f"not a condition: {condition}")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from firstcome import bootstrap
 from tests.template.cloudformation import FUNCTIONS, SERVICE, nested, template
-from tests.template.forms import GIVEN, Form
+from tests.template.forms import GIVEN, SECRET, Form
 
 _PARTS = {
     "Network": "network",
@@ -27,7 +27,7 @@ _FORMS: dict[str, dict[str, str]] = {
     "everything is made": {},
     "everything is made, in a given network": _VPC,
     "only MySQL is given": _MYSQL | _VPC,
-    "only Redis is given": {"RedisHost": "redis.example"},
+    "only Redis is given": {"RedisHost": "redis.example"} | _VPC,
 }
 _MADE = {
     "everything is given": set(),
@@ -35,7 +35,7 @@ _MADE = {
     "everything is made": {"Network", "Gate", "Ledger", "Users", "Operators"},
     "everything is made, in a given network": {"Gate", "Ledger", "Users", "Operators"},
     "only MySQL is given": {"Gate", "Users", "Operators"},
-    "only Redis is given": {"Network", "Ledger", "Users", "Operators"},
+    "only Redis is given": {"Ledger", "Users", "Operators"},
 }
 
 
@@ -63,6 +63,32 @@ def _named(document: Any) -> list[tuple[str, str]]:
 def test_what_is_not_given_is_made(form: str) -> None:
     made = Form(**_FORMS[form]).resources.keys() & _PARTS.keys()
     assert made - {"Observability"} == _MADE[form]
+
+
+_SUBNETS = "subnet-1,subnet-2"
+
+
+@pytest.mark.parametrize(
+    ("given", "broken"),
+    [
+        ({}, []),
+        (GIVEN, []),
+        (GIVEN | {"VpcSubnetIds": _SUBNETS}, []),
+        ({"RedisHost": "redis.example"}, ["RedisBesideOwnMysqlNeedsItsNetwork"]),
+        ({"RedisHost": "redis.example", "VpcSubnetIds": _SUBNETS}, []),
+        ({"MysqlHost": "db.example", "MysqlSecretArn": SECRET}, ["MysqlBesideOwnRedisNeedsItsNetwork"]),
+        ({"MysqlHost": "db.example", "MysqlSecretArn": SECRET, "VpcSubnetIds": _SUBNETS}, []),
+        (GIVEN | {"MysqlSecretArn": ""}, ["MysqlComesWithItsSecret"]),
+        ({"MysqlSecretArn": SECRET}, ["SecretComesWithItsMysql"]),
+        ({"RedisSecretArn": SECRET}, ["RedisSecretComesWithItsRedis"]),
+        (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "7"}, ["RebuildOutlastsApply"]),
+        (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "8"}, []),
+        (GIVEN | {"UseRdsProxy": "true"}, ["ProxyComesWithOwnMysql"]),
+        ({"UseRdsProxy": "true"}, []),
+    ],
+)
+def test_what_does_not_fit_together_is_not_deployed(given: dict[str, str], broken: list[str]) -> None:
+    assert Form(**given).broken_rules == broken
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod", "local"])
