@@ -15,9 +15,19 @@ def lambda_handler(event: Event, context: Any) -> Answer:  # noqa: ARG001 - Lamb
     answer = http_api.route(event, _ROUTES)
     metrics = bootstrap.metrics()
     if answer["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
-        metrics.count(Metric.UNAVAILABLE)
+        _count_unavailable(event)
     metrics.write_if_due()
     return answer
+
+
+def _count_unavailable(event: Event) -> None:
+    metrics = bootstrap.metrics()
+    campaign_id = str((event.get("pathParameters") or {}).get("campaign_id"))
+    # By campaign only where this environment has had answers about it: while nobody answers, no name is proven.
+    if metrics.knows(campaign_id):
+        metrics.count(Metric.UNAVAILABLE, campaign_id=campaign_id)
+    else:
+        metrics.count(Metric.UNAVAILABLE)
 
 
 def _apply(request: Request) -> Answer:

@@ -22,8 +22,10 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # no
     if any(did.values()):
         logger().warning("relayed", extra=did)
     metrics = bootstrap.metrics()
-    metrics.count(Metric.RELAYED, report.sent)
-    metrics.count(Metric.RELAY_REFUSED, report.refused)
+    for campaign_id, relayed in report.relayed.items():
+        metrics.count(Metric.UNSENT, relayed.sent + relayed.refused, campaign_id=campaign_id)
+        metrics.count(Metric.RELAYED, relayed.sent, campaign_id=campaign_id)
+        metrics.count(Metric.RELAY_REFUSED, relayed.refused, campaign_id=campaign_id)
     metrics.count(Metric.GATES_REBUILT, len(report.rebuilt))
     metrics.count(Metric.GATES_CLOSED, len(report.closed))
     metrics.write()

@@ -17,7 +17,17 @@ _ALARMS: dict[str, dict[str, Any]] = {
     if resource["Type"] == _ALARM
 }
 _METRICS = {
-    *("Accepted", "Replayed", "Refused", "Unavailable", "Relayed", "RelayRefused", "GatesRebuilt", "GatesClosed"),
+    *(
+        "Accepted",
+        "Replayed",
+        "Refused",
+        "Unavailable",
+        "Unsent",
+        "Relayed",
+        "RelayRefused",
+        "GatesRebuilt",
+        "GatesClosed",
+    ),
     *("Issued", "Reseated", "Overflow", "Quarantined", "AcceptToIssue", "Redelivered"),
 }
 

@@ -8,6 +8,8 @@ import pytest
 
 from firstcome.message import to_body
 from firstcome.metrics import EVERY_MS, Metric, Metrics
+from firstcome.model import new_coupon_code
+from firstcome.sold_out import REMEMBER_MS
 from functions.apply.app import lambda_handler as apply
 from functions.drain.app import lambda_handler as drain
 from functions.relay.app import lambda_handler as relay
@@ -95,12 +97,14 @@ class TestFunctions:
         for user in ("alice", "alice", "bob", "carl"):
             apply(an_event(APPLY, sub=user), None)
         apply(an_event(APPLY, sub="dora", campaign_id="unknown"), None)
-        world.clock.sleep(EVERY_MS)
+        world.clock.sleep(REMEMBER_MS)
         world.gate.is_down = True
+        apply(an_event(APPLY, sub="eve", campaign_id="invented"), None)
+        world.clock.sleep(EVERY_MS)
         apply(an_event(APPLY, sub="eve"), None)
 
         assert world.counted() == [
-            {"campaign_id": "demo", "Accepted": 1, "Replayed": 1},
+            {"campaign_id": "demo", "Accepted": 1, "Replayed": 1, "Unavailable": 1},
             {"campaign_id": "demo", "code": "sold_out", "Refused": 2},
             {"Unavailable": 1},
         ]
@@ -123,7 +127,16 @@ class TestFunctions:
         world.gate.apply("demo", "alice", "A" * 16)
         world.clock.sleep(60_000)
         relay({}, drain_context)
-        assert world.counted() == [{"Relayed": 1}]
+        assert world.counted() == [{"campaign_id": "demo", "Unsent": 1, "Relayed": 1}]
+
+    def test_the_relay_counts_what_the_queue_did_not_take_as_unsent_too(self, world: World, drain_context: Any) -> None:
+        world.open()
+        for user in ("alice", "bob"):
+            world.gate.apply("demo", user, new_coupon_code())
+        world.clock.sleep(60_000)
+        world.queue.refuses = {"alice"}
+        relay({}, drain_context)
+        assert world.counted() == [{"campaign_id": "demo", "Unsent": 2, "Relayed": 1, "RelayRefused": 1}]
 
 
 @pytest.fixture

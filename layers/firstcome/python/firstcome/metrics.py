@@ -39,6 +39,8 @@ class Metric(StrEnum):
     OVERFLOW = "Overflow"
     QUARANTINED = "Quarantined"
     REDELIVERED = "Redelivered"
+    UNSENT = "Unsent"
+    """Claims that the relay found left behind: not known to be in the queue long after they were accepted."""
     RELAYED = "Relayed"
     RELAY_REFUSED = "RelayRefused"
     GATES_REBUILT = "GatesRebuilt"
@@ -60,6 +62,7 @@ class Metrics:
         self._clock = clock
         self._stream = stream
         self._counts: dict[Dimensions, Counter[Metric]] = {}
+        self._campaigns: set[str] = set()
         self._written_at: Millis = clock.now()
 
     def count(self, metric: Metric, number: int = 1, **dimensions: str) -> None:
@@ -68,6 +71,10 @@ class Metrics:
             self._counts_of(dimensions)[metric] += number
             if len(self._counts) > _SETS_AT_MOST:
                 self.write()
+
+    def knows(self, campaign_id: str) -> bool:
+        """Whether something was counted of this campaign before, so that it is one that exists."""
+        return campaign_id in self._campaigns
 
     def longest(self, milliseconds: int, **dimensions: str) -> None:
         """Note how long the slowest claim of a batch took from acceptance to its row."""
@@ -91,6 +98,8 @@ class Metrics:
         counts = self._counts.get(key)
         if counts is None:
             counts = self._counts[key] = Counter()
+            if "campaign_id" in dimensions:
+                self._campaigns.add(dimensions["campaign_id"])
         return counts
 
     def _write_line(self, dimensions: Dimensions, values: dict[Metric, int]) -> None:

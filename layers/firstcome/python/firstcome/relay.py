@@ -9,20 +9,41 @@ from firstcome.rebuild import CLAIMS_A_ROUND, Rebuild, Rebuilt
 
 
 @dataclass(frozen=True, slots=True)
-class RelayReport:
-    """What a run of the relay did.
+class Relayed:
+    """What became of the claims of one campaign that were found unsent.
 
     Attributes:
         sent: claims the queue confirmed.
         refused: claims it did not; they stay unsent for the next run.
-        rebuilt: campaigns whose gate was restored from the ledger.
-        closed: campaigns whose gate stays closed until everything under way has settled.
     """
 
     sent: int
     refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayReport:
+    """What a run of the relay did.
+
+    Attributes:
+        relayed: by campaign; those that had no unsent claims are not in it.
+        rebuilt: campaigns whose gate was restored from the ledger.
+        closed: campaigns whose gate stays closed until everything under way has settled.
+    """
+
+    relayed: dict[str, Relayed]
     rebuilt: list[str]
     closed: list[str]
+
+    @property
+    def sent(self) -> int:
+        """Claims of all campaigns that the queue confirmed."""
+        return sum(one.sent for one in self.relayed.values())
+
+    @property
+    def refused(self) -> int:
+        """Claims of all campaigns that it did not."""
+        return sum(one.refused for one in self.relayed.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +73,9 @@ class Relay:
             LedgerUnavailableError: a gate is not whole, and stays closed.
         """
         campaign_ids = self._campaign_ids()
-        sent = refused = 0
-        for campaign_id in campaign_ids:
-            sent_here, refused_here = self._relay(campaign_id)
-            sent += sent_here
-            refused += refused_here
+        relayed = {campaign_id: self._relay(campaign_id) for campaign_id in campaign_ids}
         rebuilt, closed = self._heal(campaign_ids)
-        return RelayReport(sent, refused, rebuilt, closed)
+        return RelayReport({name: one for name, one in relayed.items() if one.sent or one.refused}, rebuilt, closed)
 
     def _campaign_ids(self) -> list[str]:
         campaign_ids = self.gate.campaign_ids()
@@ -79,17 +96,17 @@ class Relay:
             (rebuilt if is_rebuilt else closed).append(campaign_id)
         return rebuilt, closed
 
-    def _relay(self, campaign_id: str) -> tuple[int, int]:
+    def _relay(self, campaign_id: str) -> Relayed:
         sent = 0
         while self.has_time():
             claims = self.gate.unsent(campaign_id, self.after_ms, CLAIMS_A_ROUND)
             if not claims:
-                return sent, 0
+                break
             confirmed = self.queue.send_all(claims)
             if confirmed:
                 # Only now: a claim is never forgotten before the queue has it.
                 self.gate.confirm_sent(confirmed)
             sent += len(confirmed)
             if len(confirmed) < len(claims):
-                return sent, len(claims) - len(confirmed)
-        return sent, 0
+                return Relayed(sent, len(claims) - len(confirmed))
+        return Relayed(sent, 0)
