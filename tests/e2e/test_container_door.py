@@ -9,6 +9,7 @@ import psutil
 import pytest
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
+from local.aws_endpoint import CREDENTIALS, REGION
 from local.container_door import NAME, open_door, service_ports
 from local.errors import LocalStackError
 from local.function_variables import deployed_variables
@@ -112,6 +113,12 @@ def _as_sam_local_does(function: str, told: dict[str, str]) -> dict[str, str]:
         function_handler="app.lambda_handler",
         variables=variables(function),
         override_values=told,
+        # Of whoever calls it; the tests' endpoint wants to know who asks.
+        aws_creds={
+            "region": REGION,
+            "key": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            "secret": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        },
     ).resolve()
     assert "AWS_ENDPOINT_URL" not in chosen
     return {name: value for name, value in chosen.items() if not name.startswith("AWS_LAMBDA_")}
