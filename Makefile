@@ -14,32 +14,32 @@ install: ## Install what the commands need: .venv, Redis, MariaDB
 
 # No shell in between: Ctrl-C, and a SIGTERM to make, reach the command, which then stops all it started.
 run: install ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY= FAULT=flushall)
-	@exec $(PYTHON) -m local.run
+	@exec $(PYTHON) -m local.commands.run
 
 faults: export PYTHONPATH := layers/firstcome/python
 faults: install ## Let every fault happen at every external call, then pairs of faults, and check the guarantees (PAIRS=)
-	@exec $(PYTHON) -m tests.faults.run $(if $(PAIRS),--pairs $(PAIRS))
+	@exec $(PYTHON) -m verify.fault_injection.run $(if $(PAIRS),--pairs $(PAIRS))
 
 faults-long: install ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
-	@exec $(PYTHON) -m local.faults_long
+	@exec $(PYTHON) -m verify.chaos
 
 up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM, CONTAINER_HOST=ADDRESS for containers too)
-	@exec $(PYTHON) -m local.up
+	@exec $(PYTHON) -m local.commands.up
 
 down: install ## Stop the stack that `make up` started
-	@exec $(PYTHON) -m local.down
+	@exec $(PYTHON) -m local.commands.down
 
 # Through the environment, so that a quote in a name stays a quote.
 token: export SUB := $(SUB)
 token: export SCOPE := $(SCOPE)
 token: export TTL := $(TTL)
 token: ## Print a token for the stack: make token SUB=alice [SCOPE=firstcome/operator] [TTL=seconds]
-	@local/install && exec $(PYTHON) -m local.token
+	@local/install && exec $(PYTHON) -m local.commands.token
 
 invoke: export FUNCTION := $(FUNCTION)
 invoke: export EVENT := $(EVENT)
 invoke: ## Run a built function on the stack: make invoke FUNCTION=ApplyFunction EVENT=events/apply.json
-	@local/install && exec $(PYTHON) -m local.invoke
+	@local/install && exec $(PYTHON) -m local.commands.invoke
 
 test: ## Run every test
 	@local/install tests && exec $(PYTHON) -m pytest
@@ -47,21 +47,21 @@ test: ## Run every test
 schemathesis: export EXAMPLES := $(EXAMPLES)
 schemathesis: export PYTHONPATH := layers/firstcome/python
 schemathesis: ## Try the API with requests made up from docs/openapi.yaml, right and wrong ones (EXAMPLES=200 SEED=1)
-	@local/install tests && exec $(PYTHON) -m tests.api.run
+	@local/install tests && exec $(PYTHON) -m verify.schemathesis.run
 
 pictures: export SCREENSHOTS := docs/images
 pictures: ## Take the pictures of the console and the claim page anew, in docs/images
 	@local/install tests && exec $(PYTHON) -m pytest tests/browser
 
 mutate: install ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
-	@exec $(PYTHON) -m tests.mutation
+	@exec $(PYTHON) -m verify.mutation
 
 bench: export PYTHONPATH := layers/firstcome/python
 bench: install ## Measure against what one would write instead, in ratios of one run (PARTS="rivals drain" QUICK=1)
 	@exec $(PYTHON) -m bench $(PARTS)
 
 cost: install ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
-	@exec $(PYTHON) -m bench.cost
+	@exec $(PYTHON) -m bench.parts.cost
 
 check: lint types validate audit test ## Everything a change must pass: lint, types, templates, audit, tests
 
@@ -79,7 +79,7 @@ types: install
 	$(PYTHON) -m mypy
 
 validate: install
-	@exec $(PYTHON) -m local.validate
+	@exec $(PYTHON) -m local.commands.validate
 
 audit: ## Look for unsafe templates and sources, and for secrets (checkov, bandit, detect-secrets), and known vulnerabilities (pip-audit, where its service answers)
-	@local/install audit && exec $(PYTHON) -m local.audit
+	@local/install audit && exec $(PYTHON) -m local.commands.audit

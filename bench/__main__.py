@@ -11,17 +11,17 @@ import json
 import sys
 from collections.abc import Sequence
 
-from bench.machine import describe_machine, load
-from bench.numbers import is_quick
-from bench.part import Part
-from bench.parts import PARTS
-from bench.report import render_report
-from bench.result import figures_table, to_result, to_text
-from bench.servers import FOLDER
+from bench.harness.all_parts import PARTS
+from bench.harness.machine import describe_machine, load
+from bench.harness.numbers import is_quick
+from bench.harness.part import Part
+from bench.harness.report import render_report
+from bench.harness.result import figures_table, to_result, to_text
+from bench.harness.servers import FOLDER
 from local.errors import run_command
-from local.processes import ROOT
 from local.progress import Progress
-from local.signals import signals_as_exceptions
+from local.services.processes import ROOT
+from local.services.signals import signals_as_exceptions
 
 
 def main(names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from local.signals import Terminated
+from local.services.signals import Terminated
 
 LOG_LINES_SHOWN = 20
 INTERRUPTED = 130

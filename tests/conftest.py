@@ -18,17 +18,17 @@ import redis
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.mysql_ledger import SESSION_SQL, MysqlLedger
-from firstcome.adapters.redis_gate import RedisGate
-from firstcome.adapters.resp import RespConnection
-from local.addresses import MysqlAddress
-from local.mariadb_server import install_database, start_mariadb
-from local.ports import with_free_port
-from local.processes import Processes
+from firstcome.adapters.mysql.ledger import SESSION_SQL, MysqlLedger
+from firstcome.adapters.redis.gate import RedisGate
+from firstcome.adapters.redis.resp import RespConnection
+from local.deployment.addresses import MysqlAddress
+from local.deployment.stack import running_stack
+from local.deployment.workspace import Workspace
 from local.progress import Progress
-from local.redis_server import start_redis
-from local.stack import running_stack
-from local.workspace import Workspace
+from local.services.mariadb_server import install_database, start_mariadb
+from local.services.ports import with_free_port
+from local.services.processes import Processes
+from local.services.redis_server import start_redis
 from tests.e2e.conftest import Service
 
 # What only MySQL has, and MariaDB has not: these tests need such a server.

@@ -5,8 +5,9 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from firstcome.model import Campaign, Claim, new_coupon_code
-from firstcome.times import from_rfc3339
+from firstcome.domain.campaign import Campaign
+from firstcome.domain.claim import Claim, new_coupon_code
+from firstcome.domain.times import from_rfc3339
 
 LONG_AGO = from_rfc3339("2020-01-01T00:00:00Z")
 FAR_AHEAD = from_rfc3339("2099-01-01T00:00:00Z")

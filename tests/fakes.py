@@ -5,27 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from firstcome.errors import GateLostError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
-from firstcome.model import (
-    Admission,
-    Campaign,
-    CampaignRecord,
-    Claim,
-    Fence,
-    GateCounts,
-    GateState,
-    GateView,
-    IssuedCoupon,
-    LedgerCounts,
-    Overflow,
-    OverflowReason,
-    Phase,
-    Refusal,
-    Refused,
-    SeatRange,
-    Settlement,
-)
-from firstcome.times import Millis
+from firstcome.domain.campaign import Campaign, CampaignRecord, Phase
+from firstcome.domain.claim import Admission, Claim, IssuedCoupon, LedgerCounts, Overflow, OverflowReason, Settlement
+from firstcome.domain.errors import GateLostError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
+from firstcome.domain.gate import Fence, GateCounts, GateState, GateView, SeatRange
+from firstcome.domain.refusal import Refusal, Refused
+from firstcome.domain.times import Millis
 
 NOW = 1_795_000_000_000
 """The instant at which fake time begins, in November 2026."""
@@ -53,7 +38,7 @@ class _GateState:
     campaign: Campaign
     accepted: int = 0
     claims: dict[str, Claim] = field(default_factory=dict)
-    unsent: set[str] = field(default_factory=set)
+    outbox: set[str] = field(default_factory=set)
     issued: set[int] = field(default_factory=set)
     free: list[int] = field(default_factory=list)
     is_fenced: bool = False
@@ -91,8 +76,8 @@ class MemoryGate:
             sequence = state.accepted
         claim = Claim(campaign_id, user_id, sequence, coupon_code, self.clock.now())
         state.claims[user_id] = claim
-        state.unsent.add(user_id)
-        return Admission(claim, is_new=True, is_unsent=True, is_issued=False)
+        state.outbox.add(user_id)
+        return Admission(claim, is_new=True, is_in_outbox=True, is_issued=False)
 
     def find(self, campaign_id: str, user_id: str) -> Admission | None:
         """Implement `Gate.find`."""
@@ -110,28 +95,28 @@ class MemoryGate:
         state = self._state_or_none(campaign_id)
         return self._view(state) if state else None
 
-    def confirm_sent(self, claims: Iterable[Claim]) -> None:
-        """Implement `Gate.confirm_sent`."""
+    def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
+        """Implement `Gate.remove_from_outbox`."""
         self._answer()
         for claim in claims:
             state = self.states.get(claim.campaign_id)
             if state:
-                state.unsent.discard(claim.user_id)
+                state.outbox.discard(claim.user_id)
 
-    def note_sent(self, claim: Claim) -> None:
-        """Implement `Gate.note_sent`."""
-        self.confirm_sent([claim])
+    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
+        """Implement `Gate.remove_from_outbox_without_reply`."""
+        self.remove_from_outbox([claim])
 
     def campaign_ids(self) -> list[str] | None:
         """Implement `Gate.campaign_ids`."""
         self._answer()
         return None if self.remembered is None else sorted(self.remembered)
 
-    def unsent(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
-        """Implement `Gate.unsent`."""
+    def outbox(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
+        """Implement `Gate.outbox`."""
         self._answer()
         state = self.states.get(campaign_id)
-        claims = [state.claims[user] for user in state.unsent] if state else []
+        claims = [state.claims[user] for user in state.outbox] if state else []
         old = [claim for claim in claims if claim.accepted_at <= self.clock.now() - older_than_ms]
         return sorted(old, key=lambda claim: (claim.accepted_at, claim.user_id))[:limit]
 
@@ -145,7 +130,7 @@ class MemoryGate:
                 state.issued.add(claim.sequence)
                 state.is_fenced |= claim.sequence > state.accepted
 
-    def remember(self, campaign_ids: Iterable[str]) -> None:
+    def register(self, campaign_ids: Iterable[str]) -> None:
         """Implement `Gate.remember`."""
         self._answer()
         self.remembered = (self.remembered or set()) | set(campaign_ids)
@@ -178,8 +163,8 @@ class MemoryGate:
         state = self._state_or_none(campaign_id)
         if state is None:
             raise GateLostError(campaign_id)
-        oldest = min((state.claims[user].accepted_at for user in state.unsent), default=self.clock.now())
-        return GateCounts(state.accepted - len(state.free), len(state.unsent), self.clock.now() - oldest)
+        oldest = min((state.claims[user].accepted_at for user in state.outbox), default=self.clock.now())
+        return GateCounts(state.accepted - len(state.free), len(state.outbox), self.clock.now() - oldest)
 
     def state(self, campaign_id: str) -> GateState:
         """Implement `Gate.state`."""
@@ -205,7 +190,7 @@ class MemoryGate:
             state = self._closed(claim.campaign_id)
             state.claims[claim.user_id] = claim
             state.issued.add(claim.sequence)
-            state.unsent.discard(claim.user_id)
+            state.outbox.discard(claim.user_id)
 
     def restore_overflow(self, claims: Sequence[Claim]) -> None:
         """Implement `Gate.restore_overflow`."""
@@ -218,11 +203,11 @@ class MemoryGate:
         self._answer()
         yield list(self._closed(campaign_id).claims.values())
 
-    def note_unsent(self, claims: Sequence[Claim]) -> None:
-        """Implement `Gate.note_unsent`."""
+    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.add_to_outbox`."""
         self._answer()
         for claim in claims:
-            self._closed(claim.campaign_id).unsent.add(claim.user_id)
+            self._closed(claim.campaign_id).outbox.add(claim.user_id)
 
     def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
         """Implement `Gate.reopen`."""
@@ -268,7 +253,7 @@ class MemoryGate:
     def _admission(self, state: _GateState, user_id: str) -> Admission:
         claim = state.claims[user_id]
         return Admission(
-            claim, is_new=False, is_unsent=user_id in state.unsent, is_issued=claim.sequence in state.issued
+            claim, is_new=False, is_in_outbox=user_id in state.outbox, is_issued=claim.sequence in state.issued
         )
 
 
@@ -313,7 +298,7 @@ class MemoryDeadLetters:
     is_down: bool = False
     refuses: set[str] = field(default_factory=set)
 
-    def bury(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
+    def send(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
         """Implement `DeadLetters.bury`."""
         if self.is_down:
             raise QueueUnavailableError("down")
@@ -347,9 +332,9 @@ class MemoryLedger:
         reseated: list[Claim] = []
         overflow: list[Overflow] = []
         ordered = sorted(set(claims), key=lambda claim: (claim.campaign_id, claim.sequence, claim.user_id))
-        homeless = [claim for claim in ordered if not self._seat(claim)]
-        issued += [claim for claim in ordered if claim not in homeless]
-        for claim in homeless:
+        unseated = [claim for claim in ordered if not self._seat(claim)]
+        issued += [claim for claim in ordered if claim not in unseated]
+        for claim in unseated:
             outcome = self._reseat(claim)
             if isinstance(outcome, Overflow):
                 self.overflow_rows[(claim.campaign_id, claim.user_id, claim.coupon_code)] = outcome
@@ -443,8 +428,8 @@ class MemoryLedger:
         self.is_migrated = True
 
     @contextmanager
-    def alone_with(self, campaign_id: str) -> Iterator[None]:
-        """Implement `Ledger.alone_with`, for one thread."""
+    def campaign_lock(self, campaign_id: str) -> Iterator[None]:
+        """Implement `Ledger.campaign_lock`, for one thread."""
         self._answer()
         self.alone.append(campaign_id)
         yield

@@ -1,6 +1,6 @@
 """The functions' user of the stack's own gate, as infra/gate.yaml makes it, on a real server."""
 
-from firstcome.adapters.resp import RespConnection
+from firstcome.adapters.redis.resp import RespConnection
 from tests.conftest import RedisTestServer
 from tests.template.cloudformation import nested
 

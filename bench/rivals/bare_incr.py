@@ -8,7 +8,7 @@ from bench.rivals.rival import Apply, Campaign, Rival, connect_to_redis
 from bench.rivals.tables import insert_coupon
 
 if TYPE_CHECKING:
-    from bench.servers import Site
+    from bench.harness.servers import Site
 
 
 def connect(site: Site, campaign: Campaign) -> Apply:

@@ -8,7 +8,7 @@ from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import add_campaign, insert_coupon
 
 if TYPE_CHECKING:
-    from bench.servers import Site
+    from bench.harness.servers import Site
 
 _LOCK = "SELECT remaining FROM rival_campaign WHERE campaign_id = %s FOR UPDATE"
 _COUNT_DOWN = "UPDATE rival_campaign SET remaining = remaining - 1 WHERE campaign_id = %s"

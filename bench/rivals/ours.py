@@ -5,11 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from bench import handlers
+from bench.harness import handlers
 from bench.rivals.rival import Apply, Campaign, Rival
 
 if TYPE_CHECKING:
-    from bench.servers import Site
+    from bench.harness.servers import Site
 
 WARM_UP = "warm-up"
 _WARM_UP_CAPACITY = 1_000_000

@@ -8,7 +8,7 @@ from bench.rivals.rival import Apply, Campaign, Rival, connect_to_redis
 from bench.rivals.tables import count_coupons, insert_coupon
 
 if TYPE_CHECKING:
-    from bench.servers import Site
+    from bench.harness.servers import Site
 
 LOCK_SECONDS = 10
 PATIENCE_SECONDS = 5

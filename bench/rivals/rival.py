@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import redis
 
 if TYPE_CHECKING:
-    from bench.servers import Site
+    from bench.harness.servers import Site
 
 type Apply = Callable[[str], bool]
 """Asks for a coupon for a user; whether this very call got one."""

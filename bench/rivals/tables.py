@@ -12,7 +12,7 @@ from bench.rivals.rival import Campaign
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-    from bench.servers import Site
+    from bench.harness.servers import Site
 
 # One index less than Firstcome's own table, which also keeps each code unique.
 SCHEMA = (

@@ -14,7 +14,7 @@ from bench.rivals.tables import insert_coupons
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-    from bench.servers import Site
+    from bench.harness.servers import Site
 
 SQS_DEFAULT_BATCH = 10
 

@@ -4,11 +4,14 @@ from http import HTTPStatus
 from typing import Any
 
 from firstcome import bootstrap, http_api, settings
-from firstcome.campaigns import CapacityBelowAccepted, InvalidCampaign, Listed, parse_campaign
+from firstcome.domain.campaign import CAPACITY_MAX
+from firstcome.domain.claim import IssuedCoupon
+from firstcome.domain.gate import GateState, GateView
+from firstcome.domain.refusal import Refused
+from firstcome.domain.times import to_rfc3339
 from firstcome.http_api import Answer, Event, Request, for_operators
-from firstcome.model import CAPACITY_MAX, GateState, GateView, IssuedCoupon, Refused
-from firstcome.rebuild import StillUnderWay
-from firstcome.times import to_rfc3339
+from firstcome.service.campaigns import CapacityBelowAccepted, InvalidCampaign, Listed, parse_campaign
+from firstcome.service.rebuild import StillUnderWay
 
 _PAGE_DEFAULT = 100
 _PAGE_MAX = 1000
@@ -74,12 +77,12 @@ def _stats(request: Request) -> Answer:
         {
             "capacity": stats.capacity,
             "accepted": stats.accepted,
-            "unsent": stats.unsent,
+            "outbox": stats.outbox,
             "queued": stats.queued,
             "issued": stats.issued,
             "overflow": stats.overflow,
             "dead_letters": stats.dead_letters,
-            "oldest_unsent_seconds": stats.oldest_unsent_seconds,
+            "oldest_outbox_seconds": stats.oldest_outbox_seconds,
         }
     )
 

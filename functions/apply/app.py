@@ -4,10 +4,11 @@ from http import HTTPStatus
 from typing import Any
 
 from firstcome import bootstrap, http_api
-from firstcome.apply import NoCoupon, apply, my_coupon, show_campaign
+from firstcome.adapters.metrics import Metric
+from firstcome.domain.claim import Admission
+from firstcome.domain.refusal import Refusal, Refused
 from firstcome.http_api import Answer, Event, Request
-from firstcome.metrics import Metric
-from firstcome.model import Admission, Refusal, Refused
+from firstcome.service.apply import NoCoupon
 
 
 def lambda_handler(event: Event, context: Any) -> Answer:  # noqa: ARG001 - Lambda's signature
@@ -31,7 +32,7 @@ def _count_unavailable(event: Event) -> None:
 
 
 def _apply(request: Request) -> Answer:
-    answer = apply(request.campaign_id, request.user_id, bootstrap.door())
+    answer = bootstrap.applications().apply(request.campaign_id, request.user_id)
     _count(request.campaign_id, answer)
     return http_api.refused(answer) if isinstance(answer, Refused) else http_api.admitted(answer)
 
@@ -45,14 +46,14 @@ def _count(campaign_id: str, answer: Admission | Refused) -> None:
 
 
 def _my_coupon(request: Request) -> Answer:
-    answer = my_coupon(request.campaign_id, request.user_id, bootstrap.gate(), bootstrap.claim_sender())
+    answer = bootstrap.applications().my_coupon(request.campaign_id, request.user_id)
     if isinstance(answer, NoCoupon):
         return http_api.problem(HTTPStatus.NOT_FOUND, "no_coupon", "you have no coupon of this campaign")
     return http_api.refused(answer) if isinstance(answer, Refused) else http_api.admitted(answer)
 
 
 def _show_campaign(request: Request) -> Answer:
-    answer = show_campaign(request.campaign_id, bootstrap.gate())
+    answer = bootstrap.applications().show(request.campaign_id)
     if isinstance(answer, Refused):
         return http_api.refused(answer)
     return http_api.ok(http_api.campaign_body(answer), headers={"Cache-Control": "public, max-age=1"})

@@ -5,9 +5,9 @@ from collections import Counter
 from typing import Any
 
 from firstcome import bootstrap
-from firstcome.drain import DrainReport
-from firstcome.metrics import Metric
-from firstcome.observability import logger
+from firstcome.adapters.logs import logger
+from firstcome.adapters.metrics import Metric
+from firstcome.service.drain import DrainReport
 
 _RESERVE_MS = 12_000
 """Time kept for the last chunk: connecting (3 s), a reply of MySQL (8 s), and the way back."""

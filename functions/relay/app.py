@@ -3,8 +3,8 @@
 from typing import Any
 
 from firstcome import bootstrap
-from firstcome.metrics import Metric
-from firstcome.observability import logger
+from firstcome.adapters.logs import logger
+from firstcome.adapters.metrics import Metric
 
 _RESERVE_MS = 13_000
 """Time kept for a round under way: a login at the gate with a password that was changed (2.5 s), a read of the gate
@@ -23,7 +23,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # no
         logger().warning("relayed", extra=did)
     metrics = bootstrap.metrics()
     for campaign_id, relayed in report.relayed.items():
-        metrics.count(Metric.UNSENT, relayed.sent + relayed.refused, campaign_id=campaign_id)
+        metrics.count(Metric.OUTBOX, relayed.sent + relayed.refused, campaign_id=campaign_id)
         metrics.count(Metric.RELAYED, relayed.sent, campaign_id=campaign_id)
         metrics.count(Metric.RELAY_REFUSED, relayed.refused, campaign_id=campaign_id)
     metrics.count(Metric.GATES_REBUILT, len(report.rebuilt))

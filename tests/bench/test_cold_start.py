@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cold_start import AS_BUILT, BARE, COMPILED, FIRSTCOME, Size, Start, figures, size, table
-from local.runtime_interface import BuiltFunction
+from bench.parts.cold_start import AS_BUILT, BARE, COMPILED, FIRSTCOME, Size, Start, figures, size, table
+from local.deployment.lambda_emulator import BuiltFunction
 
 _STARTS = {
     BARE: [Start(40, 1)] * 3,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cost import NEEDED, Prices, billed_ms, per_million, read_measured, to_table
+from bench.parts.cost import NEEDED, Prices, billed_ms, per_million, read_measured, to_table
 from local.errors import LocalStackError
 
 PRICES = Prices(

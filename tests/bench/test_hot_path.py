@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.captured import commands, for_user, parsed, script_calls
-from bench.hot_path import ACCEPTED, PLANS, REFUSED, SOLD_OUT, chart, figures, read_outcome, table
-from bench.hot_plan import Block, Outcome
+from bench.harness.captured import commands, for_user, parsed, script_calls
+from bench.harness.hot_plan import Block, Outcome
+from bench.parts.hot_path import ACCEPTED, PLANS, REFUSED, SOLD_OUT, chart, figures, read_outcome, table
 from tests.conftest import RedisTestServer
 
 

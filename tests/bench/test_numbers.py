@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bench.numbers import QUICK, median_ratio, percentile, rounded, shown, sized
+from bench.harness.numbers import QUICK, median_ratio, percentile, rounded, shown, sized
 
 
 def test_a_percentile_is_a_value_that_occurred() -> None:

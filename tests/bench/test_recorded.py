@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.recorded import RECORDED_CAMPAIGN, Recorded, _parse, a_code
-from firstcome.model import is_coupon_code
+from bench.harness.recorded import RECORDED_CAMPAIGN, Recorded, _parse, a_code
+from firstcome.domain.claim import is_coupon_code
 
 USER = "00000000-0000-4000-8000-000000000001"
 

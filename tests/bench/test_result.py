@@ -8,18 +8,18 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bench import bystander, drain, race, redis_costs
 from bench.__main__ import parse
-from bench.crowd import a_crowd_of_users
-from bench.mysql_counters import Counters
-from bench.other_service import KINDS, Waits
-from bench.part import Part, Table
-from bench.parts import PARTS
-from bench.report import render_report
-from bench.result import figures_table, to_result, to_text
+from bench.harness.all_parts import PARTS
+from bench.harness.crowd import a_crowd_of_users
+from bench.harness.mysql_counters import Counters
+from bench.harness.other_service import KINDS, Waits
+from bench.harness.part import Part, Table
+from bench.harness.report import render_report
+from bench.harness.result import figures_table, to_result, to_text
+from bench.harness.targets import TARGETS
+from bench.parts import bystander, drain, race, redis_costs
 from bench.rivals import ALL
-from bench.targets import TARGETS
-from local.charts import Bar, named_bars
+from verify.rush.charts import Bar, named_bars
 
 MACHINE = {"cpu": "a <fast> one", "cores": 2, "load_at_start": [0.1, 0.2, 0.3], "date": "2026-11-23T09:00:00+00:00"}
 RIVAL_FIELDS = {

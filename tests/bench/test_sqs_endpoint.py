@@ -16,9 +16,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from bench.sqs_endpoint import COUNTS, SECRET_VARIABLE, TAKE
-from local.ports import HOST, free_port, is_free
-from local.processes import ROOT
+from bench.harness.sqs_endpoint import COUNTS, SECRET_VARIABLE, TAKE
+from local.services.ports import HOST, free_port, is_free
+from local.services.processes import ROOT
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -32,7 +32,7 @@ def port() -> Iterator[int]:
     port = free_port()
     environment = {**os.environ, SECRET_VARIABLE: SECRET}
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.sqs_endpoint", str(port)], env=environment, cwd=ROOT
+        [sys.executable, "-m", "bench.harness.sqs_endpoint", str(port)], env=environment, cwd=ROOT
     ) as endpoint:
         while is_free(port):
             time.sleep(0.02)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench.workers import call_all, workers
+from bench.harness.workers import call_all, workers
 from local.errors import LocalStackError
 
 

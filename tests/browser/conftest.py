@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from local.programs import find_program
+from local.services.programs import find_program
 from tests.e2e.conftest import OPERATOR, Service
 
 # Root has no sandbox; the rest keeps the browser from looking for hosts of its own.

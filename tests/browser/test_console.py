@@ -91,7 +91,7 @@ def test_a_campaign_is_made_opened_and_watched_until_it_is_sold_out(
         "accepted": "120",
         "issued": "120",
         "queued": "0",
-        "unsent": "0",
+        "outbox": "0",
         "lag": "none",
     }.items():
         _figure(page, name).to_have_text(text)
@@ -296,8 +296,8 @@ def test_overflow_and_dead_letters_are_said_in_plain_words(
     campaign_id = service.campaign()
     page = visitors.operator()
     stats = {
-        "capacity": 10, "accepted": 8, "unsent": 2, "queued": 0, "issued": 5, "overflow": 1, "dead_letters": 3,
-        "oldest_unsent_seconds": 95.0,
+        "capacity": 10, "accepted": 8, "outbox": 2, "queued": 0, "issued": 5, "overflow": 1, "dead_letters": 3,
+        "oldest_outbox_seconds": 95.0,
     }  # fmt: skip
 
     def answer(route: Route) -> None:

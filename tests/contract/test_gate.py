@@ -5,10 +5,12 @@ from typing import Any, Protocol
 
 import pytest
 
-from firstcome.adapters.redis_gate import RedisGate
-from firstcome.errors import GateLostError, GateUnavailableError
-from firstcome.model import Admission, Claim, GateState, GateView, Refusal, Refused, new_coupon_code
-from firstcome.ports import Gate
+from firstcome.adapters.redis.gate import RedisGate
+from firstcome.domain.claim import Admission, Claim, new_coupon_code
+from firstcome.domain.errors import GateLostError, GateUnavailableError
+from firstcome.domain.gate import GateState, GateView
+from firstcome.domain.refusal import Refusal, Refused
+from firstcome.service.ports import Gate
 from tests.conftest import RedisTestServer
 from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign, a_campaign_id, a_claim, a_user_id
 from tests.fakes import FakeClock, MemoryGate
@@ -55,13 +57,13 @@ def world(request: pytest.FixtureRequest) -> GateWorld:
         made = MemoryWorld()
     else:
         made = RedisWorld(request.getfixturevalue("redis_server"), as_gate_user="user" in request.param)
-    made.gate.remember([])
+    made.gate.register([])
     return made
 
 
 def _open(world: GateWorld, capacity: int = 10, **changes: Any) -> str:
     campaign = a_campaign(capacity=capacity, **changes)
-    world.gate.remember([campaign.campaign_id])
+    world.gate.register([campaign.campaign_id])
     assert world.gate.create(campaign)
     return campaign.campaign_id
 
@@ -78,7 +80,7 @@ def test_sequences_run_from_one_without_a_gap(world: GateWorld) -> None:
     assert [_apply(world, campaign_id).claim.sequence for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_new_claim_is_the_users_own_and_unsent(world: GateWorld) -> None:
+def test_a_new_claim_is_the_users_own_and_outbox(world: GateWorld) -> None:
     campaign_id = _open(world)
     code = new_coupon_code()
 
@@ -86,7 +88,7 @@ def test_a_new_claim_is_the_users_own_and_unsent(world: GateWorld) -> None:
 
     assert isinstance(answer, Admission)
     assert answer == Admission(
-        Claim(campaign_id, "ann", 1, code, answer.claim.accepted_at), is_new=True, is_unsent=True, is_issued=False
+        Claim(campaign_id, "ann", 1, code, answer.claim.accepted_at), is_new=True, is_in_outbox=True, is_issued=False
     )
     assert answer.claim.accepted_at > LONG_AGO
 
@@ -130,7 +132,7 @@ def test_nothing_is_admitted_beyond_the_capacity(world: GateWorld) -> None:
 
 def test_a_winner_still_gets_the_coupon_when_it_is_sold_out_paused_or_closed(world: GateWorld) -> None:
     campaign = a_campaign(capacity=1)
-    world.gate.remember([campaign.campaign_id])
+    world.gate.register([campaign.campaign_id])
     world.gate.create(campaign)
     won = _apply(world, campaign.campaign_id, "ann").claim
 
@@ -203,7 +205,7 @@ def test_a_lost_gate_is_not_taken_for_an_unknown_campaign(world: GateWorld) -> N
 
 def test_the_gate_of_a_remembered_campaign_is_lost_though_another_one_is_there(world: GateWorld) -> None:
     _open(world)
-    world.gate.remember(["remembered"])
+    world.gate.register(["remembered"])
 
     with pytest.raises(GateLostError):
         world.gate.apply("remembered", "ann", new_coupon_code())
@@ -213,9 +215,9 @@ def test_a_claim_noted_as_sent_is_unsent_no_more(world: GateWorld) -> None:
     campaign_id = _open(world)
     claims = [_apply(world, campaign_id).claim for _ in range(2)]
 
-    world.gate.note_sent(claims[0])
+    world.gate.remove_from_outbox_without_reply(claims[0])
 
-    assert world.gate.unsent(campaign_id, 0, 10) == [claims[1]]
+    assert world.gate.outbox(campaign_id, 0, 10) == [claims[1]]
 
 
 def test_a_lost_gate_is_not_half_remade_by_late_notes(world: GateWorld) -> None:
@@ -224,8 +226,8 @@ def test_a_lost_gate_is_not_half_remade_by_late_notes(world: GateWorld) -> None:
     world.lose()
 
     world.gate.mark_issued([claim])
-    world.gate.confirm_sent([claim])
-    world.gate.note_sent(claim)
+    world.gate.remove_from_outbox([claim])
+    world.gate.remove_from_outbox_without_reply(claim)
 
     with pytest.raises(GateLostError):
         world.gate.show(campaign_id)
@@ -233,7 +235,7 @@ def test_a_lost_gate_is_not_half_remade_by_late_notes(world: GateWorld) -> None:
 
 def test_a_capacity_below_what_was_accepted_changes_nothing(world: GateWorld) -> None:
     campaign = a_campaign(capacity=5)
-    world.gate.remember([campaign.campaign_id])
+    world.gate.register([campaign.campaign_id])
     world.gate.create(campaign)
     for _ in range(3):
         _apply(world, campaign.campaign_id)
@@ -248,7 +250,7 @@ def test_a_capacity_below_what_was_accepted_changes_nothing(world: GateWorld) ->
 
 def test_a_fenced_gate_may_have_forgotten_claims_so_its_capacity_is_not_lowered(world: GateWorld) -> None:
     campaign = a_campaign(capacity=5)
-    world.gate.remember([campaign.campaign_id])
+    world.gate.register([campaign.campaign_id])
     world.gate.create(campaign)
     assert world.gate.lower(replace(campaign, capacity=4))
     world.gate.fence(campaign.campaign_id)
@@ -263,7 +265,7 @@ def test_a_fenced_gate_may_have_forgotten_claims_so_its_capacity_is_not_lowered(
 
 def test_a_raised_capacity_admits_again(world: GateWorld) -> None:
     campaign = a_campaign(capacity=1)
-    world.gate.remember([campaign.campaign_id])
+    world.gate.register([campaign.campaign_id])
     world.gate.create(campaign)
     _apply(world, campaign.campaign_id)
     assert world.gate.apply(campaign.campaign_id, "late", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
@@ -275,7 +277,7 @@ def test_a_raised_capacity_admits_again(world: GateWorld) -> None:
 
 def test_making_a_gate_that_is_there_never_resets_its_counter(world: GateWorld) -> None:
     campaign = a_campaign(capacity=5)
-    world.gate.remember([campaign.campaign_id])
+    world.gate.register([campaign.campaign_id])
     world.gate.create(campaign)
     _apply(world, campaign.campaign_id)
 
@@ -287,23 +289,23 @@ def test_making_a_gate_that_is_there_never_resets_its_counter(world: GateWorld) 
 def test_a_claim_is_unsent_until_the_queue_has_confirmed_it(world: GateWorld) -> None:
     campaign_id = _open(world)
     first, second = _apply(world, campaign_id, "ann").claim, _apply(world, campaign_id, "bob").claim
-    assert world.gate.unsent(campaign_id, 0, 10) == sorted(
+    assert world.gate.outbox(campaign_id, 0, 10) == sorted(
         [first, second], key=lambda claim: (claim.accepted_at, claim.user_id)
     )
 
-    world.gate.confirm_sent([first])
+    world.gate.remove_from_outbox([first])
 
-    assert world.gate.unsent(campaign_id, 0, 10) == [second]
-    assert not _apply(world, campaign_id, "ann").is_unsent
-    assert _apply(world, campaign_id, "bob").is_unsent
-    assert world.gate.counts(campaign_id).unsent == 1
+    assert world.gate.outbox(campaign_id, 0, 10) == [second]
+    assert not _apply(world, campaign_id, "ann").is_in_outbox
+    assert _apply(world, campaign_id, "bob").is_in_outbox
+    assert world.gate.counts(campaign_id).outbox == 1
 
 
 def test_young_unsent_claims_are_left_to_whoever_is_sending_them(world: GateWorld) -> None:
     campaign_id = _open(world)
     _apply(world, campaign_id)
 
-    assert world.gate.unsent(campaign_id, 60_000, 10) == []
+    assert world.gate.outbox(campaign_id, 60_000, 10) == []
 
 
 def test_unsent_claims_are_returned_up_to_the_limit(world: GateWorld) -> None:
@@ -311,7 +313,7 @@ def test_unsent_claims_are_returned_up_to_the_limit(world: GateWorld) -> None:
     for _ in range(5):
         _apply(world, campaign_id)
 
-    assert len(world.gate.unsent(campaign_id, 0, 3)) == 3
+    assert len(world.gate.outbox(campaign_id, 0, 3)) == 3
 
 
 def test_an_issued_claim_is_shown_as_issued(world: GateWorld) -> None:
@@ -375,11 +377,11 @@ def test_a_fence_closes_the_gate_and_tells_its_age(world: GateWorld) -> None:
 def test_a_lost_gate_comes_back_with_its_claims_and_gives_free_sequences_first(world: GateWorld) -> None:
     campaign = a_campaign(capacity=5)
     campaign_id = campaign.campaign_id
-    world.gate.remember([campaign_id])
+    world.gate.register([campaign_id])
     world.gate.create(campaign)
     claims = [_apply(world, campaign_id, user).claim for user in ("ann", "bob", "carl")]
     world.lose()
-    world.gate.remember([campaign_id])
+    world.gate.register([campaign_id])
     assert world.gate.state(campaign_id) is GateState.LOST
 
     fence = world.gate.fence(campaign_id)
@@ -395,7 +397,7 @@ def test_a_lost_gate_comes_back_with_its_claims_and_gives_free_sequences_first(w
     assert view
     assert (view.campaign, view.accepted) == (campaign, 2)
     ann = world.gate.find(campaign_id, "ann")
-    assert ann == Admission(claims[0], is_new=False, is_unsent=False, is_issued=True)
+    assert ann == Admission(claims[0], is_new=False, is_in_outbox=False, is_issued=True)
     assert not _apply(world, campaign_id, "dora").is_new
     assert [_apply(world, campaign_id, user).claim.sequence for user in ("x", "y", "z")] == [2, 4, 5]
     assert world.gate.apply(campaign_id, "late", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
@@ -405,7 +407,7 @@ def test_a_lost_gate_comes_back_with_its_claims_and_gives_free_sequences_first(w
 
 def test_a_gate_is_not_reopened_on_another_server_than_it_was_restored_on(world: GateWorld) -> None:
     campaign = a_campaign()
-    world.gate.remember([campaign.campaign_id])
+    world.gate.register([campaign.campaign_id])
     world.gate.create(campaign)
     fence = replace(world.gate.fence(campaign.campaign_id), run_id="0123456789abcdef")
 
@@ -418,7 +420,7 @@ def test_a_gate_is_not_reopened_on_another_server_than_it_was_restored_on(world:
 def test_a_second_rebuild_of_the_same_loss_opens_nothing_again(world: GateWorld) -> None:
     # As when the lock between two rebuilds was lost with its connection.
     campaign = a_campaign(capacity=3)
-    world.gate.remember([campaign.campaign_id])
+    world.gate.register([campaign.campaign_id])
     first, second = world.gate.fence(campaign.campaign_id), world.gate.fence(campaign.campaign_id)
     world.gate.reopen(campaign, first, 2, [(1, 2)])
     assert _apply(world, campaign.campaign_id, "ann").claim.sequence == 1
@@ -432,13 +434,13 @@ def test_a_second_rebuild_of_the_same_loss_opens_nothing_again(world: GateWorld)
 def test_all_claims_of_a_gate_are_read_and_can_be_made_unsent_again(world: GateWorld) -> None:
     campaign_id = _open(world, capacity=30)
     claims = {_apply(world, campaign_id).claim for _ in range(30)}
-    world.gate.confirm_sent(claims)
+    world.gate.remove_from_outbox(claims)
 
     found = {claim for page in world.gate.all_claims(campaign_id) for claim in page}
-    world.gate.note_unsent(list(found)[:2])
+    world.gate.add_to_outbox(list(found)[:2])
 
     assert found == claims
-    assert set(world.gate.unsent(campaign_id, 0, 100)) == set(list(found)[:2])
+    assert set(world.gate.outbox(campaign_id, 0, 100)) == set(list(found)[:2])
 
 
 def test_counts_tell_how_far_the_claims_are(world: GateWorld) -> None:
@@ -448,15 +450,15 @@ def test_counts_tell_how_far_the_claims_are(world: GateWorld) -> None:
 
     counts = world.gate.counts(campaign_id)
 
-    assert (counts.accepted, counts.unsent) == (3, 3)
-    assert counts.oldest_unsent_ms >= 0
+    assert (counts.accepted, counts.outbox) == (3, 3)
+    assert counts.oldest_outbox_ms >= 0
 
 
 def test_campaigns_are_remembered_by_their_ids(world: GateWorld) -> None:
     ids = sorted(a_campaign_id() for _ in range(3))
 
-    world.gate.remember(ids[:2])
-    world.gate.remember(ids[1:])
+    world.gate.register(ids[:2])
+    world.gate.register(ids[1:])
 
     assert world.gate.campaign_ids() == ids
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from firstcome.model import Claim, Overflow, OverflowReason, Settlement, new_coupon_code
-from firstcome.ports import Ledger
+from firstcome.domain.claim import Claim, Overflow, OverflowReason, Settlement, new_coupon_code
+from firstcome.service.ports import Ledger
 from tests.factories import a_campaign, a_claim, a_user_id
 from tests.fakes import MemoryLedger
 
@@ -75,60 +75,60 @@ def test_times_keep_their_milliseconds(ledger: Ledger, campaign_id: str) -> None
 
 def test_a_seat_held_by_another_user_gives_another_seat(ledger: Ledger, campaign_id: str) -> None:
     ledger.issue([a_claim(campaign_id, sequence) for sequence in (1, 2)])
-    homeless = a_claim(campaign_id, 2)
+    unseated = a_claim(campaign_id, 2)
 
-    settlement = ledger.issue([homeless])
+    settlement = ledger.issue([unseated])
 
     # The highest free one: the low ones are likely to belong to claims on their way.
-    assert list(settlement.reseated) == [replace(homeless, sequence=5)]
-    assert list(settlement.issued) == [replace(homeless, sequence=5)]
-    assert replace(homeless, sequence=5) in _issued(ledger, campaign_id)
+    assert list(settlement.reseated) == [replace(unseated, sequence=5)]
+    assert list(settlement.issued) == [replace(unseated, sequence=5)]
+    assert replace(unseated, sequence=5) in _issued(ledger, campaign_id)
 
 
 def test_a_reseated_claim_that_comes_again_keeps_its_seat(ledger: Ledger, campaign_id: str) -> None:
     ledger.issue([a_claim(campaign_id, 2)])
-    homeless = a_claim(campaign_id, 2)
-    ledger.issue([homeless])
+    unseated = a_claim(campaign_id, 2)
+    ledger.issue([unseated])
 
-    settlement = ledger.issue([homeless])
+    settlement = ledger.issue([unseated])
 
-    assert list(settlement.issued) == [replace(homeless, sequence=5)]
+    assert list(settlement.issued) == [replace(unseated, sequence=5)]
     assert not settlement.overflow
     assert len(_issued(ledger, campaign_id)) == 2
 
 
 def test_a_claim_without_a_free_seat_is_kept_in_overflow(ledger: Ledger, campaign_id: str) -> None:
     ledger.issue([a_claim(campaign_id, sequence) for sequence in range(1, 6)])
-    homeless = a_claim(campaign_id, 2)
+    unseated = a_claim(campaign_id, 2)
 
-    settlement = ledger.issue([homeless])
+    settlement = ledger.issue([unseated])
 
-    assert settlement == Settlement([], [], [Overflow(homeless, OverflowReason.NO_SEAT)])
+    assert settlement == Settlement([], [], [Overflow(unseated, OverflowReason.NO_SEAT)])
     counts = ledger.counts(campaign_id)
     assert (counts.issued, counts.overflow) == (5, 1)
 
 
 def test_overflow_that_comes_again_is_counted_once(ledger: Ledger, campaign_id: str) -> None:
     ledger.issue([a_claim(campaign_id, sequence) for sequence in range(1, 6)])
-    homeless = a_claim(campaign_id, 2)
+    unseated = a_claim(campaign_id, 2)
 
-    ledger.issue([homeless])
-    ledger.issue([homeless])
+    ledger.issue([unseated])
+    ledger.issue([unseated])
 
     assert ledger.counts(campaign_id).overflow == 1
 
 
 def test_overflow_finds_its_seat_once_there_is_one(ledger: Ledger, campaign_id: str) -> None:
     ledger.issue([a_claim(campaign_id, sequence) for sequence in range(1, 6)])
-    homeless = a_claim(campaign_id, 2)
-    ledger.issue([homeless])
+    unseated = a_claim(campaign_id, 2)
+    ledger.issue([unseated])
     record = ledger.find(campaign_id)
     assert record
     ledger.update(replace(record.campaign, capacity=6))
 
-    settlement = ledger.issue([homeless])
+    settlement = ledger.issue([unseated])
 
-    assert list(settlement.reseated) == [replace(homeless, sequence=6)]
+    assert list(settlement.reseated) == [replace(unseated, sequence=6)]
     counts = ledger.counts(campaign_id)
     assert (counts.issued, counts.overflow) == (6, 0)
 
@@ -270,13 +270,13 @@ def test_gaps_are_the_sequences_without_a_row(ledger: Ledger, campaign_id: str) 
 
 def test_overflow_is_paged_by_code(ledger: Ledger, campaign_id: str) -> None:
     ledger.issue([a_claim(campaign_id, sequence) for sequence in range(1, 6)])
-    homeless = sorted((a_claim(campaign_id, 1) for _ in range(3)), key=lambda claim: claim.coupon_code)
-    ledger.issue(homeless)
+    unseated = sorted((a_claim(campaign_id, 1) for _ in range(3)), key=lambda claim: claim.coupon_code)
+    ledger.issue(unseated)
 
     first = ledger.overflow(campaign_id, "", 2)
     second = ledger.overflow(campaign_id, first[-1].coupon_code, 2)
 
-    assert first + second == homeless
+    assert first + second == unseated
 
 
 def test_settled_codes_are_those_issued_or_in_overflow(ledger: Ledger, campaign_id: str) -> None:
@@ -306,9 +306,9 @@ def test_migrating_again_keeps_everything(ledger: Ledger, campaign_id: str) -> N
 
 
 def test_a_change_is_made_alone(ledger: Ledger, campaign_id: str) -> None:
-    with ledger.alone_with(campaign_id):
+    with ledger.campaign_lock(campaign_id):
         record = ledger.find(campaign_id)
-    with ledger.alone_with(campaign_id):
+    with ledger.campaign_lock(campaign_id):
         assert ledger.find(campaign_id) == record
 
 

@@ -8,9 +8,9 @@ import pytest
 from moto import mock_aws
 
 from firstcome.adapters.sqs import SqsClaimQueue, SqsDeadLetters
-from firstcome.message import from_body
-from firstcome.model import Claim
-from firstcome.ports import ClaimQueue, DeadLetters
+from firstcome.domain.claim import Claim
+from firstcome.domain.message import from_body
+from firstcome.service.ports import ClaimQueue, DeadLetters
 from tests.factories import a_claim
 from tests.fakes import MemoryDeadLetters, MemoryQueue
 
@@ -98,7 +98,7 @@ def test_any_number_of_claims_is_sent_and_confirmed(world: MemoryWorld | SqsWorl
 def test_dead_letters_keep_their_body_and_gain_a_reason(world: MemoryWorld | SqsWorld, count: int) -> None:
     messages = {f"id-{number}": (f"rubbish {number}", "not_json") for number in range(count)}
 
-    assert world.dead_letters.bury(messages) == set(messages)
+    assert world.dead_letters.send(messages) == set(messages)
 
     assert world.dead_letters.count() == count
     assert world.buried() == messages
@@ -107,7 +107,7 @@ def test_dead_letters_keep_their_body_and_gain_a_reason(world: MemoryWorld | Sqs
 def test_a_dead_letter_as_large_as_a_message_may_be_does_not_come_back_for_ever(world: MemoryWorld | SqsWorld) -> None:
     body = "é" * (1_048_576 // 2)
 
-    assert world.dead_letters.bury({"id": (body, "not_json")}) == {"id"}
+    assert world.dead_letters.send({"id": (body, "not_json")}) == {"id"}
 
     (kept, reason) = world.buried()["id"]
     assert reason == "not_json"
@@ -118,10 +118,10 @@ def test_a_dead_letter_as_large_as_a_message_may_be_does_not_come_back_for_ever(
 def test_large_dead_letters_are_sent_apart(world: MemoryWorld | SqsWorld) -> None:
     messages = {f"id-{number}": ("x" * 400_000, "not_json") for number in range(4)}
 
-    assert world.dead_letters.bury(messages) == set(messages)
+    assert world.dead_letters.send(messages) == set(messages)
 
     assert world.buried() == messages
 
 
 def test_a_dead_letter_with_half_a_surrogate_pair_is_still_buried(world: MemoryWorld | SqsWorld) -> None:
-    assert world.dead_letters.bury({"id": ("half \ud800 a pair", "not_json")}) == {"id"}
+    assert world.dead_letters.send({"id": ("half \ud800 a pair", "not_json")}) == {"id"}

@@ -14,9 +14,9 @@ import redis
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.redis_gate import SENTINEL_KEY
-from local.stack import Stack
-from local.tokens import sign_token
+from firstcome.adapters.redis.gate import SENTINEL_KEY
+from local.deployment.stack import Stack
+from local.deployment.tokens import sign_token
 from tests.factories import a_campaign_id
 
 OPERATOR = "firstcome/operator"

@@ -9,13 +9,13 @@ import psutil
 import pytest
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
-from local.aws_endpoint import CREDENTIALS, REGION
-from local.container_door import NAME, open_door, service_ports
+from local.commands.invoke import find_function, read_event, run_function
+from local.deployment.container_door import NAME, open_door, service_ports
+from local.deployment.sam_env_vars import deployed_variables
+from local.deployment.workspace import Workspace
 from local.errors import LocalStackError
-from local.function_variables import deployed_variables
-from local.invoke import find_function, read_event, run_function
-from local.processes import Processes
-from local.workspace import Workspace
+from local.services.ministack import CREDENTIALS, REGION
+from local.services.processes import Processes
 from tests.documented_events import FOLDER as _EVENTS
 from tests.e2e.conftest import Service
 from tests.template.cloudformation import FUNCTIONS, variables

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from firstcome.message import to_body
-from local.function_variables import deployed_variables
-from local.invoke import Ran, find_function, read_event, run_function
-from local.processes import Processes
-from local.runtime_interface import built_functions, started
-from local.workspace import Workspace
+from firstcome.domain.message import to_body
+from local.commands.invoke import Ran, find_function, read_event, run_function
+from local.deployment.lambda_emulator import built_functions, started
+from local.deployment.sam_env_vars import deployed_variables
+from local.deployment.workspace import Workspace
+from local.services.processes import Processes
 from tests import documented_events
 from tests.e2e.conftest import Service
 from tests.factories import a_campaign_id, a_claim

@@ -12,9 +12,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.aws_endpoint import client
+from local.deployment.stack import running_stack
 from local.progress import Progress
-from local.stack import running_stack
+from local.services.ministack import client
 from tests.e2e.conftest import Service
 
 

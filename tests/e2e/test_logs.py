@@ -9,14 +9,14 @@ from urllib.parse import quote
 
 import pytest
 
-from firstcome.message import to_body
-from firstcome.model import new_coupon_code
-from local.aws_endpoint import client
-from local.nemesis.forwarder import Mode
-from local.nemesis.site import BreakableSite, breakable_site
+from firstcome.domain.claim import new_coupon_code
+from firstcome.domain.message import to_body
 from local.progress import Progress
+from local.services.ministack import client
 from tests.e2e.conftest import OPERATOR, Answer, Service, campaign_body, eventually
 from tests.factories import a_claim, a_user_id
+from verify.chaos.forwarder import Mode
+from verify.chaos.site import BreakableSite, breakable_site
 
 
 @dataclass

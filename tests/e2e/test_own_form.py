@@ -8,11 +8,11 @@ import subprocess
 
 import pytest
 
-from local.aws_endpoint import client, tool_settings
-from local.deploy import sam_environment
-from local.processes import ROOT
-from local.programs import find_program
-from local.workspace import Workspace
+from local.deployment.deploy import sam_environment
+from local.deployment.workspace import Workspace
+from local.services.ministack import client, tool_settings
+from local.services.processes import ROOT
+from local.services.programs import find_program
 from tests.e2e.conftest import Service
 
 

@@ -1,4 +1,4 @@
-"""The path from a claim to its row when parts of it fail: unsent claims, unreadable messages, direct invocations."""
+"""The path from a claim to its row when parts of it fail: outbox claims, unreadable messages, direct invocations."""
 
 import json
 import os
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from firstcome.adapters.redis_gate import GateKeys
-from firstcome.model import new_coupon_code
-from local.workspace import search_path
+from firstcome.adapters.redis.gate import GateKeys
+from firstcome.domain.claim import new_coupon_code
+from local.deployment.workspace import search_path
 from tests.e2e.conftest import Service, eventually
 from tests.factories import a_user_id
 
@@ -53,7 +53,7 @@ def _unsent_claim(service: Service, campaign_id: str, user: str, age_ms: int) ->
         accepted_at = seconds * 1000 + micros // 1000 - age_ms
         sequence = client.incr(keys.accepted)
         client.hset(keys.claims, user, f"{sequence}:{code}:{accepted_at}")
-        client.zadd(keys.unsent, {user: accepted_at})
+        client.zadd(keys.outbox, {user: accepted_at})
     return code
 
 
@@ -65,7 +65,7 @@ def test_a_claim_left_behind_is_relayed_and_issued(service: Service) -> None:
 
     eventually(lambda: service.rows(campaign_id), lambda rows: rows == [(1, "ann", code)])
     with service.redis() as client:
-        assert client.zcard(GateKeys(campaign_id).unsent) == 0
+        assert client.zcard(GateKeys(campaign_id).outbox) == 0
 
 
 def test_the_schedule_runs_the_relay_by_itself(service: Service) -> None:

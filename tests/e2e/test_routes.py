@@ -146,11 +146,11 @@ def test_stats_follow_the_claims_to_the_ledger(service: Service) -> None:
     assert {name: stats[name] for name in stats if name != "dead_letters"} == {
         "capacity": 5,
         "accepted": 2,
-        "unsent": 0,
+        "outbox": 0,
         "queued": 0,
         "issued": 2,
         "overflow": 0,
-        "oldest_unsent_seconds": 0,
+        "oldest_outbox_seconds": 0,
     }
     assert stats["dead_letters"] >= 0
 

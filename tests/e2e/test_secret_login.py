@@ -7,7 +7,7 @@ import uuid
 from firstcome.adapters.secret_login import SecretLogin, SecretsEndpoint
 from firstcome.adapters.sigv4 import Credentials
 from firstcome.bootstrap import MonotonicClock
-from local.aws_endpoint import client
+from local.services.ministack import client
 from tests.e2e.conftest import Service
 
 

@@ -11,11 +11,11 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from local.addresses import MysqlAddress
-from local.mariadb_server import SOCKET, install_database, start_mariadb
-from local.ports import with_free_port
-from local.processes import Processes
-from local.workspace import Workspace
+from local.deployment.addresses import MysqlAddress
+from local.deployment.workspace import Workspace
+from local.services.mariadb_server import SOCKET, install_database, start_mariadb
+from local.services.ports import with_free_port
+from local.services.processes import Processes
 from tests.integration.certificates import Certificate
 from tests.integration.tls import LOCALHOST, PASSWORD, USER
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from local.ports import HOST
+from local.services.ports import HOST
 
 
 class Recorder:

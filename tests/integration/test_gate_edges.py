@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from firstcome.adapters.gate_scripts import script
-from firstcome.adapters.redis_gate import GateKeys
-from firstcome.model import SoldOut
-from firstcome.sold_out import SoldOutMemory
+from firstcome.adapters.redis.gate import GateKeys
+from firstcome.adapters.redis.scripts import script
+from firstcome.domain.refusal import SoldOut
+from firstcome.service.sold_out import SoldOutMemory
 from tests.conftest import RedisTestServer
 from tests.fakes import FakeClock
 
@@ -52,11 +52,11 @@ class Scripts:
         return self.run("configure", CONFIGURE, "demo", capacity, opens_at, closes_at, state, "create", HOLD, "server")
 
     def apply(self, user: str = "ann", run_id: str = "server") -> Any:
-        names = "campaign accepted claims unsent issued free winners"
+        names = "campaign accepted claims outbox issued free winners"
         return self.run("apply", names, user, "CODE", self.acks, self.remember, run_id)
 
     def find(self, run_id: str = "server") -> Any:
-        return self.run("find", "campaign claims unsent issued", "ann", self.acks, run_id)
+        return self.run("find", "campaign claims outbox issued", "ann", self.acks, run_id)
 
     def mark_issued(self, *pairs: str) -> Any:
         return self.run("mark_issued", "campaign accepted claims issued", *pairs)
@@ -88,7 +88,7 @@ def test_it_opens_and_closes_to_the_millisecond(scripts: Scripts) -> None:
     assert scripts.apply() == [b"closed"]
     scripts.now = NOW
     assert scripts.apply() == [b"accepted", CLAIM.encode()]
-    assert scripts.client.zscore(scripts.keys.unsent, "ann") == NOW
+    assert scripts.client.zscore(scripts.keys.outbox, "ann") == NOW
 
 
 def test_a_replay_says_how_far_the_claim_is(scripts: Scripts) -> None:
@@ -96,7 +96,7 @@ def test_a_replay_says_how_far_the_claim_is(scripts: Scripts) -> None:
     scripts.apply()
 
     assert scripts.apply() == scripts.find() == [b"replayed", CLAIM.encode(), 1, 0]
-    scripts.client.zrem(scripts.keys.unsent, "ann")
+    scripts.client.zrem(scripts.keys.outbox, "ann")
     scripts.client.setbit(scripts.keys.issued, 1, 1)
     assert scripts.apply() == scripts.find() == [b"replayed", CLAIM.encode(), 0, 1]
 
@@ -116,7 +116,7 @@ def test_only_a_replay_that_is_unsent_is_written_again(scripts: Scripts) -> None
 
     assert scripts.apply() == scripts.find()
     assert _changes(scripts) == before + 2
-    scripts.client.zrem(scripts.keys.unsent, "ann")
+    scripts.client.zrem(scripts.keys.outbox, "ann")
     assert scripts.apply() == scripts.find()
 
     # The ZREM itself is one.
@@ -130,7 +130,7 @@ def test_nothing_is_written_again_when_no_replica_is_asked(scripts: Scripts) -> 
 
     scripts.apply()
     scripts.find()
-    scripts.run("unsent", "unsent claims", 0, 10, 0)
+    scripts.run("outbox", "outbox claims", 0, 10, 0)
 
     assert _changes(scripts) == before
 
@@ -141,7 +141,7 @@ def test_unsent_claims_are_written_again_for_the_replicas(scripts: Scripts) -> N
     scripts.apply("bob")
     before = _changes(scripts)
 
-    assert scripts.run("unsent", "unsent claims", 0, 1, 1) == [b"ann", CLAIM.encode()]
+    assert scripts.run("outbox", "outbox claims", 0, 1, 1) == [b"ann", CLAIM.encode()]
 
     assert _changes(scripts) == before + 1
     claims = {b"ann": CLAIM.encode(), b"bob": f"2:CODE:{NOW}".encode()}
@@ -218,7 +218,7 @@ def test_half_a_gate_is_no_gate(scripts: Scripts, gone: str) -> None:
     assert scripts.run("configure", CONFIGURE, "x", 9, 1, 2, "active", "change", HOLD, "server") == [b"missing"]
     assert scripts.mark_issued("ann", CLAIM) == b"missing"
     assert scripts.run("state", "campaign accepted", "server") == b"lost"
-    assert scripts.run("show", "campaign accepted unsent free") == [b"missing" if gone == "campaign" else b"lost"]
+    assert scripts.run("show", "campaign accepted outbox free") == [b"missing" if gone == "campaign" else b"lost"]
 
     assert scripts.everything() == before
 
@@ -286,7 +286,7 @@ def test_restoring_takes_the_ledgers_word_for_what_is_issued_only(scripts: Scrip
     scripts.create()
     scripts.apply("ann")
     scripts.apply("bob")
-    names = "claims issued unsent"
+    names = "claims issued outbox"
 
     assert scripts.run("restore", names, "issued", "ann", "5:NEW:7", "carl", "6:C:8") == b"OK"
     assert scripts.run("restore", names, "overflow", "bob", "7:NEW:7", "dora", "8:D:9") == b"OK"
@@ -294,7 +294,7 @@ def test_restoring_takes_the_ledgers_word_for_what_is_issued_only(scripts: Scrip
     claims = {b"ann": b"5:NEW:7", b"bob": f"2:CODE:{NOW}".encode(), b"carl": b"6:C:8", b"dora": b"8:D:9"}
     assert scripts.client.hgetall(scripts.keys.claims) == claims
     assert [scripts.client.getbit(scripts.keys.issued, bit) for bit in range(10)] == [0, 0, 0, 0, 0, 1, 1, 0, 0, 0]
-    assert scripts.client.zrange(scripts.keys.unsent, 0, -1) == [b"bob"]
+    assert scripts.client.zrange(scripts.keys.outbox, 0, -1) == [b"bob"]
 
 
 @pytest.mark.parametrize(("counter", "highest", "goes_on_at"), [(None, 3, b"3"), (5, 3, b"5"), (3, 5, b"5")])
@@ -323,7 +323,7 @@ def test_reopening_never_sets_the_counter_back(
 def test_a_campaign_is_shown_as_of_one_instant(scripts: Scripts) -> None:
     scripts.create(opens_at=1)
     shown = [b"found", b"demo", b"9", b"1", str(NOW + 1).encode(), b"active"]
-    assert scripts.run("show", "campaign accepted unsent free") == [*shown, 0, str(NOW).encode(), 0, b""]
+    assert scripts.run("show", "campaign accepted outbox free") == [*shown, 0, str(NOW).encode(), 0, b""]
     scripts.apply("bob")
     scripts.now -= 1_000
     scripts.apply("ann")
@@ -332,7 +332,7 @@ def test_a_campaign_is_shown_as_of_one_instant(scripts: Scripts) -> None:
 
     # Two were given, one of them is to be given again.
     oldest = str(NOW - 1_000).encode()
-    assert scripts.run("show", "campaign accepted unsent free") == [*shown, 1, str(NOW + 5).encode(), 2, oldest]
+    assert scripts.run("show", "campaign accepted outbox free") == [*shown, 1, str(NOW + 5).encode(), 2, oldest]
 
 
 @pytest.mark.parametrize(("capacity", "pages"), [(1, 1), (2_048, 1), (2_049, 2), (4_096, 2), (4_097, 3)])
@@ -444,10 +444,10 @@ def test_unsent_claims_are_old_enough_to_the_millisecond(scripts: Scripts) -> No
         scripts.apply(user)
     scripts.now = NOW
 
-    found = scripts.run("unsent", "unsent claims", 60_000, 10, 0)
+    found = scripts.run("outbox", "outbox claims", 60_000, 10, 0)
 
     assert found == [b"bob", f"3:CODE:{NOW - 60_001}".encode(), b"ann", f"2:CODE:{NOW - 60_000}".encode()]
-    assert scripts.run("unsent", "unsent claims", 60_000, 1, 0) == found[:2]
+    assert scripts.run("outbox", "outbox claims", 60_000, 1, 0) == found[:2]
 
 
 def _changes(scripts: Scripts) -> int:

@@ -3,7 +3,7 @@
 import pytest
 
 from firstcome.adapters.http_post import HttpConnection, HttpError
-from local.ports import HOST
+from local.services.ports import HOST
 from tests.integration.scripted import Scripted, scripted
 
 OK = b"HTTP/1.1 200 OK\r\n"

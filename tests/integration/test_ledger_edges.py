@@ -9,9 +9,9 @@ import pytest
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.mysql_ledger import MysqlLedger
-from firstcome.errors import LedgerUnavailableError
-from firstcome.model import Claim, Overflow, OverflowReason, new_coupon_code
+from firstcome.adapters.mysql.ledger import MysqlLedger
+from firstcome.domain.claim import Claim, Overflow, OverflowReason, new_coupon_code
+from firstcome.domain.errors import LedgerUnavailableError
 from tests.conftest import MysqlTestServer
 from tests.factories import a_campaign, a_claim
 
@@ -121,7 +121,7 @@ def test_a_seat_that_another_drain_takes_meanwhile_is_given_up_for_the_next(
     waiting = iter(rivals)
 
     def interfere(query: str) -> None:
-        # The homeless claim is inserted in its own seat first, then in each free one.
+        # The unseated claim is inserted in its own seat first, then in each free one.
         if query.startswith("INSERT IGNORE INTO coupon") and interfere_from(query):
             rival = next(waiting, None)
             if rival:
@@ -133,15 +133,15 @@ def test_a_seat_that_another_drain_takes_meanwhile_is_given_up_for_the_next(
         return next(inserts) > 0
 
     watched.before = interfere
-    homeless = a_claim(campaign_id, 1)
+    unseated = a_claim(campaign_id, 1)
 
-    settlement = watched.issue([homeless])
+    settlement = watched.issue([unseated])
 
     if taken < 3:
-        assert list(settlement.issued) == list(settlement.reseated) == [replace(homeless, sequence=9 - taken)]
+        assert list(settlement.issued) == list(settlement.reseated) == [replace(unseated, sequence=9 - taken)]
         assert not settlement.overflow
     else:
-        assert list(settlement.overflow) == [Overflow(homeless, OverflowReason.NO_SEAT)]
+        assert list(settlement.overflow) == [Overflow(unseated, OverflowReason.NO_SEAT)]
     assert set(rivals) <= set(_claims(watched, campaign_id))
 
 
@@ -157,24 +157,24 @@ def test_a_user_whom_another_drain_gives_a_coupon_meanwhile_gets_no_second_one(
             mysql_server.ledger().issue([a_claim(campaign_id, 9, "ann")])
 
     watched.before = interfere
-    homeless = a_claim(campaign_id, 1, "ann")
+    unseated = a_claim(campaign_id, 1, "ann")
 
-    settlement = watched.issue([homeless])
+    settlement = watched.issue([unseated])
 
-    assert list(settlement.overflow) == [Overflow(homeless, OverflowReason.USER_HAS_COUPON)]
+    assert list(settlement.overflow) == [Overflow(unseated, OverflowReason.USER_HAS_COUPON)]
 
 
 def test_each_homeless_claim_gets_a_seat_of_its_own_from_the_highest_down(mysql_server: MysqlTestServer) -> None:
     campaign_id = _campaign(mysql_server, 9)
     ledger = mysql_server.ledger()
     ledger.issue([a_claim(campaign_id, seat) for seat in (1, 5, 8)])
-    homeless = [a_claim(campaign_id, seat) for seat in (1, 5, 8)]
+    unseated = [a_claim(campaign_id, seat) for seat in (1, 5, 8)]
 
-    settlement = ledger.issue(homeless)
+    settlement = ledger.issue(unseated)
 
-    moved = dict(zip([claim.user_id for claim in homeless], [9, 7, 6], strict=True))
+    moved = dict(zip([claim.user_id for claim in unseated], [9, 7, 6], strict=True))
     assert {claim.user_id: claim.sequence for claim in settlement.reseated} == moved
-    assert {claim.accepted_at for claim in settlement.reseated} == {claim.accepted_at for claim in homeless}
+    assert {claim.accepted_at for claim in settlement.reseated} == {claim.accepted_at for claim in unseated}
 
 
 def test_a_batch_of_several_campaigns_is_settled_for_each(mysql_server: MysqlTestServer) -> None:
@@ -317,27 +317,27 @@ def _is_mariadb(server: MysqlTestServer) -> bool:
 def test_a_second_change_of_a_campaign_is_refused_when_the_first_takes_too_long(
     mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("firstcome.adapters.mysql_ledger._ADVISORY_LOCK_SECONDS", 0)
+    monkeypatch.setattr("firstcome.adapters.mysql.ledger._ADVISORY_LOCK_SECONDS", 0)
     mine, yours = mysql_server.ledger(), mysql_server.ledger()
 
-    with mine.alone_with("demo"):
-        with pytest.raises(LedgerUnavailableError), yours.alone_with("demo"):
+    with mine.campaign_lock("demo"):
+        with pytest.raises(LedgerUnavailableError), yours.campaign_lock("demo"):
             raise AssertionError("not alone")
-        with yours.alone_with("another"):
+        with yours.campaign_lock("another"):
             pass
-    with yours.alone_with("demo"):
+    with yours.campaign_lock("demo"):
         pass
 
 
 def test_a_change_that_fails_gives_the_campaign_free(
     mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("firstcome.adapters.mysql_ledger._ADVISORY_LOCK_SECONDS", 0)
+    monkeypatch.setattr("firstcome.adapters.mysql.ledger._ADVISORY_LOCK_SECONDS", 0)
     mine = mysql_server.ledger()
-    with pytest.raises(ZeroDivisionError), mine.alone_with("demo"):
+    with pytest.raises(ZeroDivisionError), mine.campaign_lock("demo"):
         _ = 1 // 0
 
-    with mysql_server.ledger().alone_with("demo"):
+    with mysql_server.ledger().campaign_lock("demo"):
         pass
 
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pymysql
 import pytest
 
-from firstcome.adapters.mysql_ledger import MysqlLedger
-from firstcome.errors import LedgerUnavailableError
-from firstcome.model import Claim, Settlement
+from firstcome.adapters.mysql.ledger import MysqlLedger
+from firstcome.domain.claim import Claim, Settlement
+from firstcome.domain.errors import LedgerUnavailableError
 from tests.conftest import MysqlTestServer
 from tests.factories import a_campaign, a_claim
 
@@ -211,12 +211,12 @@ def test_changes_of_one_campaign_wait_for_each_other(mysql_server: MysqlTestServ
 
     def second() -> None:
         inside.wait(timeout=30)
-        with mysql_server.ledger().alone_with("demo"):
+        with mysql_server.ledger().campaign_lock("demo"):
             order.append("second")
 
     thread = threading.Thread(target=second)
     thread.start()
-    with mysql_server.ledger().alone_with("demo"):
+    with mysql_server.ledger().campaign_lock("demo"):
         inside.set()
         _wait_for_query(mysql_server, "SELECT GET_LOCK%")
         order.append("first")

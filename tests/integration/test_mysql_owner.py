@@ -9,12 +9,12 @@ import pytest
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.mysql_ledger import SESSION_SQL, MysqlLedger
-from firstcome.adapters.mysql_owner import LedgerUser, MysqlOwner
-from firstcome.errors import LedgerUnavailableError
-from local.addresses import MysqlAddress
-from local.mariadb_server import SOCKET
-from local.workspace import Workspace
+from firstcome.adapters.mysql.ledger import SESSION_SQL, MysqlLedger
+from firstcome.adapters.mysql.owner import LedgerUser, MysqlOwner
+from firstcome.domain.errors import LedgerUnavailableError
+from local.deployment.addresses import MysqlAddress
+from local.deployment.workspace import Workspace
+from local.services.mariadb_server import SOCKET
 from tests.conftest import MysqlTestServer
 from tests.factories import a_campaign, a_claim
 
@@ -81,7 +81,7 @@ def test_the_user_may_do_what_the_ledger_does_over_tls_only(
     run(f"ALTER USER {_USER.name}@'%' REQUIRE NONE")
     ledger = MysqlLedger(lambda: _connect_as_user(address, "second-throwaway-password"))
     campaign = a_campaign(capacity=2)
-    with ledger.alone_with(campaign.campaign_id):
+    with ledger.campaign_lock(campaign.campaign_id):
         assert ledger.create(campaign)
         ledger.update(campaign)
     ledger.issue([a_claim(campaign.campaign_id, sequence=sequence) for sequence in (1, 1, 2, 3)])

@@ -7,8 +7,8 @@ import pymysql
 import pytest
 
 from firstcome import bootstrap
-from firstcome.errors import LedgerUnavailableError, SettingsError
-from local.addresses import MysqlAddress
+from firstcome.domain.errors import LedgerUnavailableError, SettingsError
+from local.deployment.addresses import MysqlAddress
 from tests.conftest import mysql_of_the_url
 from tests.integration.mysql_tls_server import DATABASE, MariadbTlsServer, MysqlTlsServer, TlsServer
 from tests.integration.recorder import Recorder, recorder

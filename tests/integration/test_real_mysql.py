@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from firstcome import bootstrap
-from firstcome.errors import LedgerUnavailableError, SettingsError
+from firstcome.domain.errors import LedgerUnavailableError, SettingsError
 from tests.conftest import mysql_of_the_url
 from tests.integration.mysql_tls_server import DATABASE, MysqlTlsServer
 from tests.integration.recorder import recorder

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from firstcome.adapters.redis_gate import GateKeys, RedisGate
-from firstcome.adapters.resp import RespConnection, RespTimeoutError
-from firstcome.errors import GateLostError, GateUnavailableError
-from firstcome.model import Admission, Refusal, Refused, new_coupon_code
+from firstcome.adapters.redis.gate import GateKeys, RedisGate
+from firstcome.adapters.redis.resp import RespConnection, RespTimeoutError
+from firstcome.domain.claim import Admission, new_coupon_code
+from firstcome.domain.errors import GateLostError, GateUnavailableError
+from firstcome.domain.refusal import Refusal, Refused
 from tests.conftest import RedisTestServer
 from tests.factories import a_campaign, a_user_id
 
@@ -19,7 +20,7 @@ THREADS = 100
 
 def _open(gate: RedisGate, capacity: int) -> str:
     campaign = a_campaign(capacity=capacity)
-    gate.remember([campaign.campaign_id])
+    gate.register([campaign.campaign_id])
     gate.create(campaign)
     return campaign.campaign_id
 
@@ -150,7 +151,7 @@ def test_without_the_replicas_asked_for_nothing_is_accepted_for_good(redis_serve
     # The claim is kept, and is the user's own once they ask again.
     found = redis_server.gate().find(campaign_id, "ann")
     assert found
-    assert (found.claim.sequence, found.is_unsent) == (1, True)
+    assert (found.claim.sequence, found.is_in_outbox) == (1, True)
 
 
 def test_asking_again_elsewhere_does_not_get_round_the_replicas(redis_server: RedisTestServer) -> None:
@@ -169,7 +170,7 @@ def test_what_no_replica_has_is_not_sent_by_the_relay_either(redis_server: Redis
     careful = redis_server.gate(replica_acks=1)
 
     with pytest.raises(GateUnavailableError):
-        careful.unsent(campaign_id, 0, 10)
+        careful.outbox(campaign_id, 0, 10)
     with pytest.raises(GateUnavailableError):
         careful.find(campaign_id, "ann")
 
@@ -179,11 +180,11 @@ def test_what_needs_no_replica_is_answered_without_one(redis_server: RedisTestSe
     campaign_id = _open(gate, 1)
     answer = gate.apply(campaign_id, "ann", new_coupon_code())
     assert isinstance(answer, Admission)
-    gate.confirm_sent([answer.claim])
+    gate.remove_from_outbox([answer.claim])
     careful = redis_server.gate(replica_acks=1)
 
     # Nothing to send; a claim that was sent, and so was confirmed before; refusals.
-    assert careful.unsent(campaign_id, 0, 10) == []
+    assert careful.outbox(campaign_id, 0, 10) == []
     assert careful.find(campaign_id, "ann") == careful.apply(campaign_id, "ann", new_coupon_code())
     assert careful.find(campaign_id, "bob") is None
     assert careful.apply(campaign_id, "bob", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
@@ -195,9 +196,9 @@ def test_a_claim_is_noted_as_sent_on_a_new_connection_too(redis_server: RedisTes
     assert isinstance(answer, Admission)
     another = redis_server.gate()
 
-    another.note_sent(answer.claim)
+    another.remove_from_outbox_without_reply(answer.claim)
 
-    assert another.unsent(campaign_id, 0, 10) == []
+    assert another.outbox(campaign_id, 0, 10) == []
     # It knows its server, too.
     assert isinstance(another.apply(campaign_id, "bob", new_coupon_code()), Admission)
 

@@ -16,13 +16,13 @@ from cryptography.x509.oid import NameOID
 
 from firstcome import bootstrap
 from firstcome.adapters import secret_login
-from firstcome.adapters.resp import LoginRefusedError, RespConnection, RespError
-from firstcome.errors import GateLoginError, GateUnavailableError, SettingsError
+from firstcome.adapters.redis.resp import LoginRefusedError, RespConnection, RespError
+from firstcome.domain.errors import GateLoginError, GateUnavailableError, SettingsError
 from functions.apply import app as apply
-from local.ports import HOST, with_free_port
-from local.processes import Processes
-from local.redis_server import start_redis
-from local.workspace import Workspace
+from local.deployment.workspace import Workspace
+from local.services.ports import HOST, with_free_port
+from local.services.processes import Processes
+from local.services.redis_server import start_redis
 from tests.factories import a_campaign
 from tests.integration.scripted import scripted
 from tests.secrets_manager import ARN, SecretsManager, secrets_manager
@@ -153,7 +153,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _open(campaign_id: str = "demo") -> None:
-    bootstrap.gate().remember([campaign_id])
+    bootstrap.gate().register([campaign_id])
     bootstrap.gate().create(a_campaign(campaign_id))
 
 

@@ -7,8 +7,8 @@ from traceback import format_exception
 import pytest
 
 from firstcome import bootstrap
-from firstcome.errors import GateUnavailableError
-from local.ports import with_free_port
+from firstcome.domain.errors import GateUnavailableError
+from local.services.ports import with_free_port
 from tests.conftest import RedisTestServer
 from tests.integration.certificates import Certificate
 from tests.integration.recorder import recorder

@@ -2,8 +2,8 @@
 
 import pytest
 
-from firstcome.adapters.resp import ReplyError, RespConnection, RespError, RespTimeoutError, pack
-from local.ports import HOST
+from firstcome.adapters.redis.resp import ReplyError, RespConnection, RespError, RespTimeoutError, pack
+from local.services.ports import HOST
 from tests.conftest import RedisTestServer
 from tests.integration.scripted import Scripted, scripted
 

@@ -8,9 +8,9 @@ from typing import Any
 import psutil
 import pytest
 
-from local.processes import Processes
-from local.runtime_interface import BuiltFunction, started
-from local.workspace import Workspace
+from local.deployment.lambda_emulator import BuiltFunction, started
+from local.deployment.workspace import Workspace
+from local.services.processes import Processes
 
 _LOOK_AROUND = """
 import importlib.util, os, sys, boto3, in_layer

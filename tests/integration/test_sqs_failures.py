@@ -9,7 +9,7 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import ANY, Stubber
 
 from firstcome.adapters.sqs import SqsClaimQueue, SqsDeadLetters
-from firstcome.errors import QueueUnavailableError
+from firstcome.domain.errors import QueueUnavailableError
 from tests.factories import a_claim
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_letters_buried_before_a_failing_batch_count_as_buried(client: "SQSClien
         stub.add_response("send_message_batch", {"Successful": taken, "Failed": []})
         stub.add_client_error("send_message_batch", service_error_code="RequestThrottled")
 
-        assert SqsDeadLetters(client, URL).bury(letters) == set(list(letters)[:10])
+        assert SqsDeadLetters(client, URL).send(letters) == set(list(letters)[:10])
 
 
 def test_a_first_batch_that_fails_is_unavailable(client: "SQSClient") -> None:
@@ -85,7 +85,7 @@ def test_a_batch_of_which_all_fail_sends_nothing(client: "SQSClient") -> None:
             {"QueueUrl": URL, "Entries": ANY},
         )
 
-        assert SqsDeadLetters(client, URL).bury({"id": ("body", "not_json")}) == set()
+        assert SqsDeadLetters(client, URL).send({"id": ("body", "not_json")}) == set()
 
 
 @pytest.mark.parametrize("code", ["RequestThrottled", "AccessDenied", "AWS.SimpleQueueService.NonExistentQueue"])

@@ -13,8 +13,8 @@ import pytest
 
 from firstcome.adapters.sigv4 import Credentials
 from firstcome.adapters.sqs_sender import SqsEndpoint, SqsSender
-from firstcome.errors import QueueUnavailableError
-from firstcome.message import from_body
+from firstcome.domain.errors import QueueUnavailableError
+from firstcome.domain.message import from_body
 from tests.factories import a_claim
 
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/claims"

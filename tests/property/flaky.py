@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from firstcome.errors import FirstcomeError
+from firstcome.domain.errors import FirstcomeError
 
 
 @dataclass(frozen=True)

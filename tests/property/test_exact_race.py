@@ -7,9 +7,10 @@ from itertools import batched
 
 import pytest
 
-from firstcome.adapters.gate_scripts import script
-from firstcome.adapters.redis_gate import GateKeys
-from firstcome.model import Admission, Refusal, Refused, new_coupon_code
+from firstcome.adapters.redis.gate import GateKeys
+from firstcome.adapters.redis.scripts import script
+from firstcome.domain.claim import Admission, new_coupon_code
+from firstcome.domain.refusal import Refusal, Refused
 from tests.conftest import RedisTestServer
 from tests.factories import a_campaign
 
@@ -19,7 +20,7 @@ THREADS = 8
 def _open(server: RedisTestServer, capacity: int) -> str:
     campaign = a_campaign(capacity=capacity)
     gate = server.gate()
-    gate.remember([campaign.campaign_id])
+    gate.register([campaign.campaign_id])
     assert gate.create(campaign)
     return campaign.campaign_id
 
@@ -56,7 +57,7 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
     keys = GateKeys(campaign_id)
     run_id = redis_server.client.info("server")["run_id"]
     sha = redis_server.client.script_load(script("apply").source)
-    names = [keys.campaign, keys.accepted, keys.claims, keys.unsent, keys.issued, keys.free, keys.winners]
+    names = [keys.campaign, keys.accepted, keys.claims, keys.outbox, keys.issued, keys.free, keys.winners]
     fixed = ["EVALSHA", sha, len(names), *names]
     start = threading.Barrier(THREADS)
 
@@ -78,4 +79,4 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
     assert sorted(int(sequence) for sequence, _, _ in claims) == list(range(1, capacity + 1))
     assert len({code for _, code, _ in claims}) == capacity
     assert [answer for answer in answers if answer[0] != b"accepted"] == [[b"sold_out"]] * 9 * capacity
-    assert redis_server.client.hlen(keys.claims) == redis_server.client.zcard(keys.unsent) == capacity
+    assert redis_server.client.hlen(keys.claims) == redis_server.client.zcard(keys.outbox) == capacity

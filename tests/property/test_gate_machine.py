@@ -11,10 +11,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from firstcome.adapters.redis_gate import GateKeys
-from firstcome.errors import GateLostError
-from firstcome.model import Admission, Claim, GateState, Phase, Refusal, Refused, new_coupon_code
-from firstcome.rebuild import Rebuild, Rebuilt
+from firstcome.adapters.redis.gate import GateKeys
+from firstcome.domain.campaign import Phase
+from firstcome.domain.claim import Admission, Claim, new_coupon_code
+from firstcome.domain.errors import GateLostError
+from firstcome.domain.gate import GateState
+from firstcome.domain.refusal import Refusal, Refused
+from firstcome.service.rebuild import Rebuild, Rebuilt
 from tests.conftest import RedisTestServer
 from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign
 from tests.fakes import FakeClock, MemoryLedger, MemoryQueue
@@ -44,7 +47,7 @@ class GateModel:
     highest: int = 0
     free: list[int] = field(default_factory=list)
     claims: dict[str, Claim] = field(default_factory=dict)
-    unsent: set[str] = field(default_factory=set)
+    outbox: set[str] = field(default_factory=set)
     issued: set[str] = field(default_factory=set)
 
     def answer(self, user: str) -> Claim | Refusal | GateState | int:
@@ -67,12 +70,12 @@ class GateModel:
             self.free.pop(0)
         self.highest = max(self.highest, claim.sequence)
         self.claims[claim.user_id] = claim
-        self.unsent.add(claim.user_id)
+        self.outbox.add(claim.user_id)
 
     def restore(self, claims: list[Claim]) -> None:
         """Be what a rebuild makes of what is in the ledger."""
         self.claims = {claim.user_id: claim for claim in claims}
-        self.unsent, self.issued = set(), set(self.claims)
+        self.outbox, self.issued = set(), set(self.claims)
         taken = {claim.sequence for claim in claims}
         self.highest = max(taken, default=0)
         self.free = sorted(set(range(1, self.highest)) - taken)
@@ -99,7 +102,7 @@ class GateMachine(RuleBasedStateMachine):
         self.model = GateModel(capacity)
         self.ledger.create(self.campaign)
         self.server.client.flushall()
-        self.gates[0].remember([self.id])
+        self.gates[0].register([self.id])
         assert self.gates[0].create(self.campaign)
 
     @rule(user=users, through=st.integers(0, 1))
@@ -118,7 +121,7 @@ class GateMachine(RuleBasedStateMachine):
         else:
             assert isinstance(expected, int)
             assert answer.claim == Claim(self.id, user, expected, code, answer.claim.accepted_at)
-            assert (answer.is_new, answer.is_unsent, answer.is_issued) == (True, True, False)
+            assert (answer.is_new, answer.is_in_outbox, answer.is_issued) == (True, True, False)
             self.model.admit(answer.claim)
 
     @rule(user=users, through=st.integers(0, 1))
@@ -137,9 +140,9 @@ class GateMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.model.is_wiped)
     @rule(some=st.sets(users))
     def send(self, some: set[str]) -> None:
-        claims = [self.model.claims[user] for user in sorted(some & self.model.unsent)]
-        self.gates[0].confirm_sent(self.queue.send_all(claims))
-        self.model.unsent -= some
+        claims = [self.model.claims[user] for user in sorted(some & self.model.outbox)]
+        self.gates[0].remove_from_outbox(self.queue.send_all(claims))
+        self.model.outbox -= some
         self.told.update({claim.user_id: claim.coupon_code for claim in claims})
 
     @rule(most=st.integers(1, len(USERS)))
@@ -233,9 +236,9 @@ class GateMachine(RuleBasedStateMachine):
         assert view
         assert (view.campaign, view.accepted) == (self.campaign, len(model.claims))
         assert view.remaining == max(0, model.capacity - len(model.claims))
-        assert (counts.accepted, counts.unsent) == (len(model.claims), len(model.unsent))
-        by_age = sorted((model.claims[user] for user in model.unsent), key=_age)
-        assert sorted(gate.unsent(self.id, 0, 100), key=_age) == by_age
+        assert (counts.accepted, counts.outbox) == (len(model.claims), len(model.outbox))
+        by_age = sorted((model.claims[user] for user in model.outbox), key=_age)
+        assert sorted(gate.outbox(self.id, 0, 100), key=_age) == by_age
         assert gate.campaign_ids() == [self.id]
 
     @invariant()
@@ -248,7 +251,7 @@ class GateMachine(RuleBasedStateMachine):
         return Admission(
             claim,
             is_new=False,
-            is_unsent=claim.user_id in self.model.unsent,
+            is_in_outbox=claim.user_id in self.model.outbox,
             is_issued=claim.user_id in self.model.issued,
         )
 

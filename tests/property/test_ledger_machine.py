@@ -14,8 +14,8 @@ from hypothesis.stateful import (
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.mysql_ledger import MysqlLedger
-from firstcome.model import Claim, Overflow, OverflowReason, Settlement
+from firstcome.adapters.mysql.ledger import MysqlLedger
+from firstcome.domain.claim import Claim, Overflow, OverflowReason, Settlement
 from tests.conftest import MysqlTestServer
 from tests.factories import a_campaign, a_claim
 from tests.property.profile import run_machine
@@ -67,7 +67,7 @@ class LedgerModel:
             return all(seat in self.rows for seat in range(1, self.capacity + 1))
         if item.reason is OverflowReason.CODE_TAKEN:
             return any(row.coupon_code == item.claim.coupon_code for row in self.rows.values())
-        # Of two homeless claims of one user, only one is ever tried.
+        # Of two unseated claims of one user, only one is ever tried.
         others = [claim for claim in [*self.rows.values(), *batch] if claim != item.claim]
         return any(claim.user_id == item.claim.user_id for claim in others)
 

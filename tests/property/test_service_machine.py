@@ -14,19 +14,21 @@ from hypothesis.stateful import (
     rule,
 )
 
-from firstcome.adapters.mysql_ledger import MysqlLedger
-from firstcome.adapters.redis_gate import GateKeys, RedisGate
-from firstcome.apply import Door, apply, my_coupon
-from firstcome.campaigns import Campaigns
-from firstcome.drain import Drain
-from firstcome.errors import FirstcomeError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
-from firstcome.message import to_body
-from firstcome.model import Admission, Claim, GateState, Refused
-from firstcome.pace import Pace
-from firstcome.ports import ClaimQueue, ClaimSender, Gate, Ledger
-from firstcome.rebuild import Rebuild
-from firstcome.relay import Relay
-from firstcome.sold_out import SoldOutMemory
+from firstcome.adapters.mysql.ledger import MysqlLedger
+from firstcome.adapters.redis.gate import GateKeys, RedisGate
+from firstcome.domain.claim import Admission, Claim
+from firstcome.domain.errors import FirstcomeError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
+from firstcome.domain.gate import GateState
+from firstcome.domain.message import to_body
+from firstcome.domain.refusal import Refused
+from firstcome.service.apply import Applications
+from firstcome.service.campaigns import Campaigns
+from firstcome.service.drain import Drain
+from firstcome.service.ports import ClaimQueue, ClaimSender, Gate, Ledger
+from firstcome.service.rate_limit import RateLimit
+from firstcome.service.rebuild import Rebuild
+from firstcome.service.relay import Relay
+from firstcome.service.sold_out import SoldOutMemory
 from tests.conftest import MysqlTestServer, RedisTestServer
 from tests.factories import a_campaign
 from tests.fakes import FakeClock, MemoryDeadLetters, MemoryQueue
@@ -61,11 +63,11 @@ class ServiceMachine(RuleBasedStateMachine):
         self.sender = cast(ClaimSender, self.parts["queue"])
         self.ledger = cast(Ledger, self.parts["ledger"])
         self.clock, self.dead_letters = FakeClock(), MemoryDeadLetters()
-        self.drain = Drain(self.ledger, self.gate, self.dead_letters, Pace(1000, 2, self.clock))
+        self.drain = Drain(self.ledger, self.gate, self.dead_letters, RateLimit(1000, 2, self.clock))
         self.rebuild = Rebuild(self.gate, self.ledger, self.queue, self.clock, quiet_ms=0)
         self.relay = Relay(self.gate, self.queue, self.ledger, self.rebuild, after_ms=0, has_time=lambda: True)
         self.operator = Campaigns(self.gate, self.ledger, self.dead_letters, self.clock, hold_ms=0)
-        self.door = Door(self.gate, self.sender, SoldOutMemory(self.clock), self.clock)
+        self.applications = Applications(self.gate, self.sender, SoldOutMemory(self.clock), self.clock)
         self.told: dict[str, Claim] = {}
         self.rows: dict[int, tuple[str, str]] = {}
         self.snapshot: dict[bytes | str, bytes] = {}
@@ -86,9 +88,9 @@ class ServiceMachine(RuleBasedStateMachine):
         self._arm(fault)
         with suppress(FirstcomeError):
             if asks:
-                answer: object = my_coupon(self.id, user, self.gate, self.sender)
+                answer: object = self.applications.my_coupon(self.id, user)
             else:
-                answer = apply(self.id, user, self.door)
+                answer = self.applications.apply(self.id, user)
             if isinstance(answer, Admission):
                 claim = self.told.setdefault(user, answer.claim)
                 assert claim.coupon_code == answer.claim.coupon_code or not self.is_honest
@@ -178,7 +180,7 @@ class ServiceMachine(RuleBasedStateMachine):
         capacity = record.campaign.capacity
         self.operator.put(record.campaign)
         for number in range(capacity + 1):
-            last = apply(self.id, f"late-{number}", self.door)
+            last = self.applications.apply(self.id, f"late-{number}")
         assert isinstance(last, Refused)
         self._settle()
         assert sorted(self.rows) == list(range(1, capacity + 1))
@@ -195,7 +197,7 @@ class ServiceMachine(RuleBasedStateMachine):
             while self.messages.sent:
                 self.deliver(picks=list(range(11)), again=False, has_junk=False, fault=None)
         assert self.real_gate.state(self.id) is GateState.WHOLE
-        assert self.real_gate.counts(self.id).unsent == 0
+        assert self.real_gate.counts(self.id).outbox == 0
         self.rows_are_only_added_and_never_too_many()
 
     def _arm(self, fault: Fault | None) -> None:

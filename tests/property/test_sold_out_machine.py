@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from firstcome.model import SoldOut
-from firstcome.sold_out import REMEMBER_MS, SoldOutMemory
+from firstcome.domain.refusal import SoldOut
+from firstcome.service.sold_out import REMEMBER_MS, SoldOutMemory
 from tests.conftest import RedisTestServer
 from tests.fakes import NOW, FakeClock
 from tests.integration.test_gate_edges import CONFIGURE, HOLD, Scripts

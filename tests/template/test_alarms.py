@@ -22,7 +22,7 @@ _METRICS = {
         "Replayed",
         "Refused",
         "Unavailable",
-        "Unsent",
+        "Outbox",
         "Relayed",
         "RelayRefused",
         "GatesRebuilt",

@@ -6,8 +6,8 @@ import boto3
 import pytest
 
 from firstcome import settings
-from firstcome.errors import SettingsError
-from firstcome.settings import ConsoleSettings, MysqlSettings, PaceSettings, RedisSettings
+from firstcome.domain.errors import SettingsError
+from firstcome.settings import ConsoleSettings, MysqlSettings, RateLimitSettings, RedisSettings
 from tests.template.cloudformation import FUNCTIONS, SERVICE, properties, template, variables
 from tests.template.forms import GIVEN, REDIS_SECRET, SECRET, Form
 
@@ -199,7 +199,9 @@ def test_every_function_is_told_what_it_reads() -> None:
         assert settings.dead_letter_queue_url(_environment(function)) == "DeadLetterQueue"
     for function in ("ApplyFunction", "RelayFunction", "AdminFunction"):
         assert settings.claim_queue_url(_environment(function)) == "ClaimQueue"
-    assert PaceSettings.from_env(_environment("DrainFunction")) == PaceSettings(rows_per_second=500, workers=2)
+    assert RateLimitSettings.from_env(_environment("DrainFunction")) == RateLimitSettings(
+        rows_per_second=500, workers=2
+    )
     for function, name in (
         ("RelayFunction", "RELAY_AFTER_SECONDS"),
         ("RelayFunction", "REBUILD_QUIET_SECONDS"),
@@ -229,8 +231,8 @@ def test_no_secret_is_in_the_environment(function: str) -> None:
         ("RedisPort", RedisSettings.from_env),
         ("GateReplicaAcks", RedisSettings.from_env),
         ("MysqlPort", MysqlSettings.from_env),
-        ("DrainConcurrency", PaceSettings.from_env),
-        ("DrainRowsPerSecond", PaceSettings.from_env),
+        ("DrainConcurrency", RateLimitSettings.from_env),
+        ("DrainRowsPerSecond", RateLimitSettings.from_env),
     ],
 )
 def test_the_template_takes_a_parameter_in_the_range_the_functions_take(parameter: str, read: Any) -> None:

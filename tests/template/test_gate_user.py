@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firstcome.adapters.resp import ReplyError, RespConnection, RespError
+from firstcome.adapters.redis.resp import ReplyError, RespConnection, RespError
 from tests.conftest import RedisTestServer
 from tests.gate_user import NAME, RULES, connection_as_gate_user
 
@@ -23,10 +23,8 @@ def user(redis_server: RedisTestServer) -> RespConnection:
 
 def _called() -> set[str]:
     """Return the commands of the scripts and of the gate's own calls."""
-    scripts = "".join(path.read_text(encoding="utf-8") for path in (_LAYER / "lua").glob("*.lua"))
-    gate = "".join(
-        (_LAYER / f"adapters/{name}.py").read_text(encoding="utf-8") for name in ("redis_gate", "gate_scripts")
-    )
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (_LAYER / "adapters/redis/lua").glob("*.lua"))
+    gate = "".join((_LAYER / f"adapters/redis/{name}.py").read_text(encoding="utf-8") for name in ("gate", "scripts"))
     found = re.findall(r"redis\.p?call\('([A-Z]+)'", scripts)
     # The lists that commands are made from begin with the command.
     found += re.findall(r"\[\s*\"([A-Z]+)\",", gate)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.aws_endpoint import REGION
+from local.services.ministack import REGION
 
 _ENVIRONMENTS = ["default", "local", "prod"]
 

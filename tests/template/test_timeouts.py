@@ -5,8 +5,10 @@ import re
 import pytest
 
 from firstcome import bootstrap
-from firstcome.adapters import gate_scripts, mysql_ledger, secret_login
-from firstcome.rebuild import CLAIMS_A_ROUND
+from firstcome.adapters import secret_login
+from firstcome.adapters.mysql import ledger as mysql_ledger
+from firstcome.adapters.redis import scripts as gate_scripts
+from firstcome.service.rebuild import CLAIMS_A_ROUND
 from firstcome.settings import SECONDS_A_ROW_MAX
 from functions.admin import app as admin
 from functions.drain import app as drain

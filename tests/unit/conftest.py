@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from firstcome import bootstrap, http_api
-from firstcome.apply import Door
-from firstcome.campaigns import Campaigns
-from firstcome.drain import Drain
+from firstcome.adapters.logs import logger
+from firstcome.adapters.metrics import Metrics
+from firstcome.domain.campaign import Campaign
 from firstcome.http_api import Answer, Event, Handler
-from firstcome.metrics import Metrics
-from firstcome.model import Campaign
-from firstcome.observability import logger
-from firstcome.pace import Pace
-from firstcome.sold_out import SoldOutMemory
+from firstcome.service.apply import Applications
+from firstcome.service.campaigns import Campaigns
+from firstcome.service.drain import Drain
+from firstcome.service.rate_limit import RateLimit
+from firstcome.service.sold_out import SoldOutMemory
 from tests.factories import a_campaign
 from tests.fakes import FakeClock, MemoryDeadLetters, MemoryGate, MemoryLedger, MemoryQueue
 from tests.unit import documentation
@@ -40,7 +40,7 @@ class World:
     def __post_init__(self) -> None:
         self.gate = MemoryGate(self.clock)
         self.ledger = MemoryLedger(self.clock)
-        self.gate.remember([])
+        self.gate.register([])
 
     def counted(self) -> list[dict[str, Any]]:
         """Read the metrics written so far, without what says how to read them."""
@@ -51,7 +51,7 @@ class World:
         """Make a campaign, in the ledger and at the gate."""
         campaign = a_campaign(campaign_id, **changes)
         self.ledger.create(campaign)
-        self.gate.remember([campaign_id])
+        self.gate.register([campaign_id])
         self.gate.create(campaign)
         return campaign
 
@@ -85,10 +85,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(bootstrap, "ledger", lambda: made.ledger)
     monkeypatch.setattr(bootstrap, "claim_queue", lambda: made.queue)
     monkeypatch.setattr(bootstrap, "claim_sender", lambda: made.queue)
-    door = Door(made.gate, made.queue, SoldOutMemory(made.clock), made.clock)
-    monkeypatch.setattr(bootstrap, "door", lambda: door)
+    applications = Applications(made.gate, made.queue, SoldOutMemory(made.clock), made.clock)
+    monkeypatch.setattr(bootstrap, "applications", lambda: applications)
     monkeypatch.setattr(bootstrap, "dead_letters", lambda: made.dead_letters)
-    drain = Drain(made.ledger, made.gate, made.dead_letters, Pace(200, 2, made.clock))
+    drain = Drain(made.ledger, made.gate, made.dead_letters, RateLimit(200, 2, made.clock))
     monkeypatch.setattr(bootstrap, "drain", lambda: drain)
     monkeypatch.setattr(
         bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters, made.clock, 0)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from firstcome.errors import GateLostError, LedgerUnavailableError
-from firstcome.model import Claim
+from firstcome.domain.claim import Claim
+from firstcome.domain.errors import GateLostError, LedgerUnavailableError
 from functions.admin.app import lambda_handler
 from tests.factories import a_claim
 from tests.unit.api_events import an_event, an_operators_event, body_of, code_of, without_token
@@ -45,7 +45,7 @@ def _put(campaign_id: str = "demo", **changes: object) -> dict[str, Any]:
 
 def _accept(world: World, count: int) -> list[Claim]:
     """Have that many users accepted and queued."""
-    world.gate.confirm_sent(
+    world.gate.remove_from_outbox(
         [
             answer.claim
             for number in range(count)
@@ -197,19 +197,19 @@ class TestStats:
         world.gate.apply("demo", "late", "L" * 16)
         world.ledger.issue(claims[:3])
         world.ledger.issue([a_claim("demo", 8, claims[0].user_id)])
-        world.dead_letters.bury({"m1": ("x", "not_json"), "m2": ("y", "not_json")})
+        world.dead_letters.send({"m1": ("x", "not_json"), "m2": ("y", "not_json")})
         world.clock.sleep(2_500)
         answer = _call(_STATS)
         assert answer["statusCode"] == 200
         assert body_of(answer) == {
             "capacity": 20,
             "accepted": 7,
-            "unsent": 1,
+            "outbox": 1,
             "queued": 2,
             "issued": 3,
             "overflow": 1,
             "dead_letters": 2,
-            "oldest_unsent_seconds": 2.5,
+            "oldest_outbox_seconds": 2.5,
         }
 
     def test_a_new_campaign_has_none(self) -> None:
@@ -219,12 +219,12 @@ class TestStats:
         assert set(body.values()) == {0}
 
     def test_queued_is_never_below_zero(self, world: World) -> None:
-        """A claim sent twice may be in the ledger while it is still noted as unsent."""
+        """A claim sent twice may be in the ledger while it is still noted as outbox."""
         _put()
         world.gate.apply("demo", "alice", "A" * 16)
         world.ledger.issue([world.gate.states["demo"].claims["alice"]])
         body = body_of(_call(_STATS))
-        assert (body["accepted"], body["unsent"], body["issued"], body["queued"]) == (1, 1, 1, 0)
+        assert (body["accepted"], body["outbox"], body["issued"], body["queued"]) == (1, 1, 1, 0)
 
     def test_without_the_dead_letter_queue_it_is_503(self, world: World) -> None:
         _put()

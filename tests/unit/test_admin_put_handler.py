@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from firstcome import bootstrap
-from firstcome.errors import GateUnavailableError, LedgerUnavailableError
-from firstcome.model import Admission
+from firstcome.domain.claim import Admission
+from firstcome.domain.errors import GateUnavailableError, LedgerUnavailableError
 from functions.admin.app import lambda_handler
 from tests.unit.api_events import an_operators_event, body_of, code_of
 from tests.unit.conftest import World
@@ -149,7 +149,7 @@ def test_the_same_request_again_completes_a_change(world: World, port: str, meth
     assert world.gate.states["demo"].campaign.capacity == capacity
 
 
-@pytest.mark.parametrize("method", ["remember", "create"])
+@pytest.mark.parametrize("method", ["register", "create"])
 def test_a_campaign_that_was_made_half_is_completed_by_the_relay(world: World, method: str) -> None:
     """GIVEN a gate that went down while a campaign was made, WHEN it is asked for again, THEN its gate is rebuilt."""
     with pytest.MonkeyPatch.context() as broken:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from firstcome.errors import GateUnavailableError
-from firstcome.model import Claim
+from firstcome.domain.claim import Claim
+from firstcome.domain.errors import GateUnavailableError
 from functions.apply.app import lambda_handler
 from tests.unit.api_events import an_event, body_of, code_of, without_token
 from tests.unit.conftest import Log, World
@@ -42,11 +42,11 @@ class TestApply:
         assert body.keys() == {"status", "campaign_id", "sequence", "coupon_code", "accepted_at"}
         assert (body["status"], body["campaign_id"], body["sequence"]) == ("accepted", "demo", 1)
 
-    def test_it_is_queued_as_answered_and_no_longer_unsent(self, world: World) -> None:
+    def test_it_is_queued_as_answered_and_no_longer_outbox(self, world: World) -> None:
         world.open()
         body = body_of(_apply())
         assert world.queue.sent == [Claim("demo", "alice", 1, body["coupon_code"], world.clock.now())]
-        assert world.gate.counts("demo").unsent == 0
+        assert world.gate.counts("demo").outbox == 0
 
     def test_the_same_user_again_is_200_with_the_same_coupon_and_queues_nothing(self, world: World) -> None:
         world.open()
@@ -154,14 +154,14 @@ class TestApplyWhenSomethingIsDown:
         world.open()
         world.queue.is_down = True
         assert code_of(_apply()) == "unavailable"
-        assert world.gate.counts("demo").unsent == 1
+        assert world.gate.counts("demo").outbox == 1
         world.queue.is_down = False
         world.clock.sleep(_HOUR_MS)
         answer = _apply()
         assert answer["statusCode"] == 200
         assert [claim.coupon_code for claim in world.queue.sent] == [body_of(answer)["coupon_code"]]
         assert world.gate.counts("demo").accepted == 1
-        assert world.gate.counts("demo").unsent == 0
+        assert world.gate.counts("demo").outbox == 0
 
     def test_as_long_as_the_queue_is_down_no_answer_shows_the_coupon(self, world: World) -> None:
         world.open()
@@ -176,11 +176,11 @@ class TestApplyWhenSomethingIsDown:
         def fail(_: object) -> None:
             raise GateUnavailableError("gone")
 
-        monkeypatch.setattr(world.gate, "note_sent", fail)
+        monkeypatch.setattr(world.gate, "remove_from_outbox_without_reply", fail)
         assert _apply()["statusCode"] == 202
         assert len(world.queue.sent) == 1
-        # Still noted as unsent: the relay sends it once more, and the ledger takes it once.
-        assert world.gate.counts("demo").unsent == 1
+        # Still noted as outbox: the relay sends it once more, and the ledger takes it once.
+        assert world.gate.counts("demo").outbox == 1
 
 
 class TestMine:
@@ -215,7 +215,7 @@ class TestMine:
         answer = _mine()
         assert answer["statusCode"] == 200
         assert [claim.user_id for claim in world.queue.sent] == ["alice"]
-        assert world.gate.counts("demo").unsent == 0
+        assert world.gate.counts("demo").outbox == 0
 
     @pytest.mark.parametrize("sub", [None, "", "\x00", "u" * 129])
     def test_an_invalid_subject_is_403(self, world: World, sub: object) -> None:
@@ -300,7 +300,7 @@ def test_no_log_line_names_a_user_or_a_coupon(world: World, log: Log, capsys: py
     for call in (_apply, _mine):
         call(sub)
     world.gate.is_down = False
-    world.gate.states["demo"].unsent.add(sub)
+    world.gate.states["demo"].outbox.add(sub)
     world.queue.is_down = True
     for call in (_apply, _mine):
         call(sub)

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from firstcome import bootstrap
-from firstcome.errors import GateUnavailableError, LedgerUnavailableError, SettingsError
+from firstcome.domain.errors import GateUnavailableError, LedgerUnavailableError, SettingsError
 
 _SETTINGS = {
     "REDIS_HOST": "127.0.0.1",

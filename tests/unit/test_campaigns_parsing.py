@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstcome.campaigns import InvalidCampaign, parse_campaign
-from firstcome.model import CAPACITY_MAX, Campaign
-from firstcome.times import from_rfc3339
+from firstcome.domain.campaign import CAPACITY_MAX, Campaign
+from firstcome.domain.times import from_rfc3339
+from firstcome.service.campaigns import InvalidCampaign, parse_campaign
 
 _OPENS_AT, _CLOSES_AT = "2026-11-23T09:00:00.000Z", "2026-11-30T09:00:00.000Z"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from firstcome.errors import SettingsError
+from firstcome.domain.errors import SettingsError
 from firstcome.settings import ConsoleSettings
 from functions.console import app
 from tests.unit import documentation

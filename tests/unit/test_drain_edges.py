@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from firstcome.drain import Drain
-from firstcome.message import to_body
-from firstcome.pace import Pace
+from firstcome.domain.message import to_body
+from firstcome.service.drain import Drain
+from firstcome.service.rate_limit import RateLimit
 from tests.factories import a_campaign, a_claim
 from tests.fakes import FakeClock, MemoryDeadLetters, MemoryGate, MemoryLedger
 
@@ -14,16 +14,16 @@ class CountingDeadLetters(MemoryDeadLetters):
 
     calls = 0
 
-    def bury(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
+    def send(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
         self.calls += 1
-        return super().bury(messages)
+        return super().send(messages)
 
 
 def _drain(dead_letters: MemoryDeadLetters) -> Drain:
     clock = FakeClock()
     ledger = MemoryLedger(clock)
     ledger.create(a_campaign("demo"))
-    return Drain(ledger, MemoryGate(clock), dead_letters, Pace(1000, 2, clock))
+    return Drain(ledger, MemoryGate(clock), dead_letters, RateLimit(1000, 2, clock))
 
 
 def test_the_dead_letter_queue_is_not_asked_to_take_nothing() -> None:

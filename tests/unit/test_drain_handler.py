@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from firstcome.errors import LedgerUnavailableError
-from firstcome.message import to_body
-from firstcome.model import Claim
+from firstcome.domain.claim import Claim
+from firstcome.domain.errors import LedgerUnavailableError
+from firstcome.domain.message import to_body
 from functions.drain.app import lambda_handler
 from tests.factories import a_claim
 from tests.fakes import FakeClock

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from firstcome import http_api
-from firstcome.errors import (
+from firstcome.domain.claim import Admission, Claim
+from firstcome.domain.errors import (
     FirstcomeError,
     GateLostError,
     GateUnavailableError,
@@ -16,9 +17,9 @@ from firstcome.errors import (
     QueueUnavailableError,
     SettingsError,
 )
+from firstcome.domain.refusal import Refusal, Refused
+from firstcome.domain.times import from_rfc3339
 from firstcome.http_api import Answer, ProblemError, Request
-from firstcome.model import Admission, Claim, Refusal, Refused
-from firstcome.times import from_rfc3339
 from tests.unit.api_events import an_event, an_operators_event, body_of, code_of, without_token
 from tests.unit.conftest import Log
 
@@ -319,7 +320,7 @@ class TestAnswers:
         status: str,
     ) -> None:
         claim = Claim("demo", "alice", 7, "0123456789ABCDEF", _OPENS_AT)
-        answer = http_api.admitted(Admission(claim, is_new, is_unsent=False, is_issued=is_issued))
+        answer = http_api.admitted(Admission(claim, is_new, is_in_outbox=False, is_issued=is_issued))
         assert answer["statusCode"] == status_code
         assert answer["headers"] == {"Content-Type": "application/json", "Cache-Control": "no-store"}
         assert body_of(answer) == {

@@ -1,4 +1,4 @@
-"""Who imports what: the domain knows no driver, and importing a function does nothing but import."""
+"""Which module imports what: domain and service know no driver, and importing a function does nothing but import."""
 
 import json
 import subprocess
@@ -8,26 +8,11 @@ from typing import Any
 
 import pytest
 
-_DOMAIN = [
-    "model",
-    "times",
-    "message",
-    "apply",
-    "drain",
-    "relay",
-    "rebuild",
-    "campaigns",
-    "pace",
-    "ports",
-    "errors",
-    "sold_out",
-]
-
 _DRIVERS = ["boto3", "botocore", "redis", "pymysql", "aws_lambda_powertools"]
 
 _FUNCTIONS = ["apply", "drain", "relay", "admin", "console"]
 
-_IMPORT_THE_DOMAIN = """
+_IMPORT_MODULES = """
 import importlib, json, sys
 loaded = {}
 for name in json.loads(sys.argv[1]):
@@ -93,16 +78,12 @@ def imported(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {"function": request.param} | _run(_IMPORT_A_FUNCTION, repository, request.param)
 
 
-def test_the_domain_imports_no_driver(repository: Path) -> None:
-    loaded = _run(_IMPORT_THE_DOMAIN, repository, json.dumps(_DOMAIN), json.dumps(_DRIVERS))
-    assert loaded == {name: [] for name in _DOMAIN}
-
-
-def test_every_module_is_either_of_the_domain_or_of_the_edge(repository: Path) -> None:
-    """A new module has to be put on one side."""
-    edge = {"__init__", "bootstrap", "http_api", "observability", "settings", "metrics"}
-    found = {path.stem for path in (repository / "layers/firstcome/python/firstcome").glob("*.py")}
-    assert found == edge | set(_DOMAIN)
+@pytest.mark.parametrize("folder", ["domain", "service"])
+def test_domain_and_service_import_no_driver(folder: str, repository: Path) -> None:
+    package = repository / "layers/firstcome/python/firstcome" / folder
+    names = sorted(f"{folder}.{path.stem}" for path in package.glob("*.py") if path.stem != "__init__")
+    loaded = _run(_IMPORT_MODULES, repository, json.dumps(names), json.dumps(_DRIVERS))
+    assert loaded == {name: [] for name in names}
 
 
 def test_every_function_is_tried(repository: Path) -> None:

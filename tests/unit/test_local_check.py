@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from local.answers import Answer
-from local.check import Evidence, Gate, Row, Verdict, check
+from verify.guarantees import Evidence, Gate, Row, Verdict, check
+from verify.rush.answers import Answer
 
 CAPACITY = 3
 ACCEPTED_AT = "2026-11-23T09:00:00.000Z"
@@ -144,10 +144,10 @@ FAULTS = {
     "a row nobody asked for": Fault(
         "G3", "user-3 has a row and never asked", lambda e: replace(e, answers=without(e, "user-3"))
     ),
-    "a claim still unsent": Fault(
+    "a claim still outbox": Fault(
         "G3",
-        "the claim of user-2 is still unsent",
-        lambda e: replace(e, gate=replace(e.gate, unsent=frozenset({"user-2"}))),
+        "the claim of user-2 is still outbox",
+        lambda e: replace(e, gate=replace(e.gate, outbox=frozenset({"user-2"}))),
     ),
     "a row too few": Fault("G4", "2 rows instead of 3", lambda e: replace(e, rows=rows(1, 2))),
     "a gap": Fault("G4", "no row with sequence 2", lambda e: replace(e, rows=rows(1, 3))),

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from local.addresses import FunctionNames, MysqlAddress, Stack
-from local.container_door import container_host, seen_through, service_ports
+from local.deployment.addresses import FunctionNames, MysqlAddress, Stack
+from local.deployment.container_door import container_host, seen_through, service_ports
 from local.errors import LocalStackError
 
 _STACK = Stack(

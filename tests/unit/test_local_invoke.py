@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from local import invoke
+from local.commands import invoke
+from local.deployment.lambda_emulator import Invocation, read_reply
 from local.errors import LocalStackError
-from local.runtime_interface import Invocation, read_reply
 
 
 @pytest.fixture

@@ -12,18 +12,18 @@ from itertools import islice
 
 import pytest
 
-from local.answers import Answer
-from local.check import Gate, Row
 from local.errors import LocalStackError
-from local.faults_long import read_plan
-from local.flushed_rush import merge, users_to_ask_again
-from local.nemesis.clients import Reply, to_answer
-from local.nemesis.faults import FAULTS
-from local.nemesis.forwarder import Forwarder, Mode, body_length
-from local.nemesis.judge import CampaignEvidence, LedgerLoad, judge, most_within
-from local.nemesis.outcome import LongOutcome, LongPlan, Struck, describe, summarise
-from local.nemesis.population import Population, Task
-from local.nemesis.schedule import steps, steps_a_round
+from verify.chaos.__main__ import read_plan
+from verify.chaos.clients import Reply, to_answer
+from verify.chaos.faults import FAULTS
+from verify.chaos.forwarder import Forwarder, Mode, body_length
+from verify.chaos.judge import CampaignEvidence, LedgerLoad, judge, most_within
+from verify.chaos.outcome import LongOutcome, LongPlan, Struck, describe, summarise
+from verify.chaos.population import Population, Task
+from verify.chaos.schedule import steps, steps_a_round
+from verify.guarantees import Gate, Row
+from verify.rush.answers import Answer
+from verify.rush.flushed_rush import merge, users_to_ask_again
 
 ACCEPTED_AT = "2026-11-23T09:00:00.000Z"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

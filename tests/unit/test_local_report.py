@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from local.answers import Answer, AnswerLog, Tally
-from local.charts import Line, Mark, Series, log_histogram, stacked_bars, step_lines
-from local.check import Evidence, Gate, Row, check
+from local.commands.run import read_plan
 from local.errors import LocalStackError
-from local.live import LiveLine
-from local.report import render_report
-from local.result import Outcome, Plan, Sample, describe, headline, percentile, summarise
-from local.run import read_plan
+from verify.guarantees import Evidence, Gate, Row, check
+from verify.rush.answers import Answer, AnswerLog, Tally
+from verify.rush.charts import Line, Mark, Series, log_histogram, stacked_bars, step_lines
+from verify.rush.live import LiveLine
+from verify.rush.report import render_report
+from verify.rush.result import Outcome, Plan, Sample, describe, headline, percentile, summarise
 
 START = 1_790_000_000.0
 

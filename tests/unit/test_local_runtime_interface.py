@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local.errors import LocalStackError
-from local.runtime_interface import (
+from local.deployment.lambda_emulator import (
     BuiltFunction,
     built_functions,
     emulator,
@@ -13,6 +12,7 @@ from local.runtime_interface import (
     read_reply,
     required_names,
 )
+from local.errors import LocalStackError
 
 _TEMPLATE = """
 Globals:

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 
-from local.sign_in import Refused, SignIn
-from local.tokens import AUDIENCE, create_key
+from local.deployment.tokens import AUDIENCE, create_key
+from local.services.sign_in import Refused, SignIn
 
 _ORIGIN = "http://127.0.0.1:4000"
 _PAGE = f"{_ORIGIN}/_aws/execute-api/abc/$default/console/signed-in.html"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.vulnerabilities import ARGUMENTS, REQUIREMENTS, judge
+from local.commands.vulnerabilities import ARGUMENTS, REQUIREMENTS, judge
 
 _CLEAN = {"name": "pymysql", "version": "1.2.4", "vulns": []}
 _SKIPPED = {"name": "jmespath", "skip_reason": "Dependency not found on PyPI and could not be audited"}

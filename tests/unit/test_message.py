@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstcome.errors import UnreadableMessageError
-from firstcome.message import from_body, to_body
-from firstcome.model import CAPACITY_MAX, Claim, is_user_id, new_coupon_code
-from firstcome.times import from_rfc3339
+from firstcome.domain.campaign import CAPACITY_MAX
+from firstcome.domain.claim import Claim, is_user_id, new_coupon_code
+from firstcome.domain.errors import UnreadableMessageError
+from firstcome.domain.message import from_body, to_body
+from firstcome.domain.times import from_rfc3339
 
 _CLAIM = Claim("demo", "alice", 7, "0123456789ABCDEF", from_rfc3339("2026-11-23T09:00:00.123Z"))
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from firstcome.message import to_body
-from firstcome.metrics import EVERY_MS, Metric, Metrics
-from firstcome.model import new_coupon_code
-from firstcome.sold_out import REMEMBER_MS
+from firstcome.adapters.metrics import EVERY_MS, Metric, Metrics
+from firstcome.domain.claim import new_coupon_code
+from firstcome.domain.message import to_body
+from firstcome.service.sold_out import REMEMBER_MS
 from functions.apply.app import lambda_handler as apply
 from functions.drain.app import lambda_handler as drain
 from functions.relay.app import lambda_handler as relay
@@ -127,7 +127,7 @@ class TestFunctions:
         world.gate.apply("demo", "alice", "A" * 16)
         world.clock.sleep(60_000)
         relay({}, drain_context)
-        assert world.counted() == [{"campaign_id": "demo", "Unsent": 1, "Relayed": 1}]
+        assert world.counted() == [{"campaign_id": "demo", "Outbox": 1, "Relayed": 1}]
 
     def test_the_relay_counts_what_the_queue_did_not_take_as_unsent_too(self, world: World, drain_context: Any) -> None:
         world.open()
@@ -136,7 +136,7 @@ class TestFunctions:
         world.clock.sleep(60_000)
         world.queue.refuses = {"alice"}
         relay({}, drain_context)
-        assert world.counted() == [{"campaign_id": "demo", "Unsent": 2, "Relayed": 1, "RelayRefused": 1}]
+        assert world.counted() == [{"campaign_id": "demo", "Outbox": 2, "Relayed": 1, "RelayRefused": 1}]
 
 
 @pytest.fixture

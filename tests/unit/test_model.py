@@ -6,17 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstcome.model import (
-    Campaign,
-    GateView,
-    Phase,
-    Refusal,
-    is_campaign_id,
-    is_coupon_code,
-    is_user_id,
-    new_coupon_code,
-)
-from firstcome.times import Millis
+from firstcome.domain.campaign import Campaign, Phase, is_campaign_id
+from firstcome.domain.claim import is_coupon_code, is_user_id, new_coupon_code
+from firstcome.domain.gate import GateView
+from firstcome.domain.refusal import Refusal
+from firstcome.domain.times import Millis
 
 _OPENS, _CLOSES = 1_000, 2_000
 

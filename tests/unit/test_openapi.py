@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from firstcome.model import Campaign, GateState, Phase, Refusal, is_campaign_id, is_coupon_code
-from firstcome.times import from_rfc3339, to_rfc3339
+from firstcome.domain.campaign import Campaign, Phase, is_campaign_id
+from firstcome.domain.claim import is_coupon_code
+from firstcome.domain.gate import GateState
+from firstcome.domain.refusal import Refusal
+from firstcome.domain.times import from_rfc3339, to_rfc3339
 from functions.admin import app as admin
 from functions.apply import app as apply
 from functions.console import app as console

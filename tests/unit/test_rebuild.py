@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from firstcome.errors import GateLostError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
-from firstcome.model import Admission, Claim, GateState, Refusal, Refused, new_coupon_code
-from firstcome.rebuild import Rebuild, Rebuilt, StillUnderWay
-from firstcome.relay import Relay
+from firstcome.domain.claim import Admission, Claim, new_coupon_code
+from firstcome.domain.errors import GateLostError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
+from firstcome.domain.gate import GateState
+from firstcome.domain.refusal import Refusal, Refused
+from firstcome.service.rebuild import Rebuild, Rebuilt, StillUnderWay
+from firstcome.service.relay import Relay
 from tests.factories import a_campaign, a_claim
 from tests.fakes import FakeClock, MemoryGate, MemoryLedger, MemoryQueue
 
@@ -28,7 +30,7 @@ class Service:
         self.ledger = MemoryLedger(self.clock)
         campaign = a_campaign("demo", capacity=5)
         self.ledger.create(campaign)
-        self.gate.remember(["demo"])
+        self.gate.register(["demo"])
         self.gate.create(campaign)
 
     @property
@@ -45,7 +47,7 @@ class Service:
         answer = self.gate.apply("demo", user_id, new_coupon_code())
         assert isinstance(answer, Admission)
         self.queue.send(answer.claim)
-        self.gate.confirm_sent([answer.claim])
+        self.gate.remove_from_outbox([answer.claim])
         return answer.claim
 
     def drain(self, *claims: Claim) -> None:
@@ -178,15 +180,15 @@ def test_claims_that_a_rolled_back_ledger_forgot_are_sent_again(service: Service
     outcome = service.run()
 
     assert outcome == Rebuilt(GateState.FENCED, issued=2, resent=1, free=0, highest=3)
-    assert service.gate.unsent("demo", 0, 10) == [forgotten]
+    assert service.gate.outbox("demo", 0, 10) == [forgotten]
     # Its seat is not given to anybody else meanwhile.
     assert service.apply("dora").sequence == 4
 
 
 def test_claims_without_a_seat_come_back_as_they_were_told(service: Service) -> None:
-    homeless = a_claim("demo", 2, "dora")
+    unseated = a_claim("demo", 2, "dora")
     service.ledger.update(a_campaign("demo", capacity=3))
-    service.ledger.issue([homeless])
+    service.ledger.issue([unseated])
     service.gate.lose()
 
     outcome = service.run()
@@ -195,7 +197,7 @@ def test_claims_without_a_seat_come_back_as_they_were_told(service: Service) -> 
     assert (outcome.issued, outcome.overflow) == (3, 1)
     found = service.gate.find("demo", "dora")
     assert found
-    assert (found.claim, found.is_new) == (homeless, False)
+    assert (found.claim, found.is_new) == (unseated, False)
 
 
 def test_a_campaign_that_nobody_made_is_not_found(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""A rebuild's corners: claims that are only just unsent, a queue that takes some, seats between seats."""
+"""A rebuild's corners: claims that are only just outbox, a queue that takes some, seats between seats."""
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from firstcome.errors import GateLostError
-from firstcome.model import Admission, Claim, GateState, IssuedCoupon, Overflow, OverflowReason, new_coupon_code
-from firstcome.rebuild import Rebuild, Rebuilt, StillUnderWay
+from firstcome.domain.claim import Admission, Claim, IssuedCoupon, Overflow, OverflowReason, new_coupon_code
+from firstcome.domain.errors import GateLostError
+from firstcome.domain.gate import GateState
+from firstcome.service.rebuild import Rebuild, Rebuilt, StillUnderWay
 from tests.factories import a_campaign, a_claim
 from tests.fakes import FakeClock, MemoryGate, MemoryLedger, MemoryQueue
 
@@ -26,7 +27,7 @@ class Service:
         self.gate, self.ledger = MemoryGate(self.clock), MemoryLedger(self.clock)
         campaign = a_campaign("demo", capacity=self.capacity)
         self.ledger.create(campaign)
-        self.gate.remember(["demo"])
+        self.gate.register(["demo"])
         self.gate.create(campaign)
 
     def apply(self, users: int) -> list[Claim]:
@@ -59,7 +60,7 @@ def test_one_run_sends_any_number_of_unsent_claims() -> None:
     assert service.run() == StillUnderWay()
 
     assert set(service.queue.sent) == set(claims)
-    assert service.gate.unsent("demo", 0, 100) == []
+    assert service.gate.outbox("demo", 0, 100) == []
     service.drain()
     assert service.run() == Rebuilt(GateState.FENCED, issued=70, highest=70)
 
@@ -76,7 +77,7 @@ def test_the_gate_stays_closed_while_the_queue_takes_only_some() -> None:
         with pytest.raises(GateLostError):
             service.gate.apply("demo", "eager", new_coupon_code())
 
-    assert service.gate.unsent("demo", 0, 100) == [claims[1]]
+    assert service.gate.outbox("demo", 0, 100) == [claims[1]]
     service.queue.refuses = set()
     assert service.run() == StillUnderWay()
     service.drain()
@@ -109,7 +110,7 @@ def test_a_whole_gate_is_remembered_and_nothing_else_is_done() -> None:
 def test_exactly_the_seats_that_nobody_has_are_free(seats: list[str]) -> None:
     service = Service()
     claims = service.apply(len(seats))
-    service.gate.confirm_sent(claims)
+    service.gate.remove_from_outbox(claims)
     kept: AbstractSet[int] = {number for number, what in enumerate(seats, start=1) if what == "only at the gate"}
     issued = [claim for claim, what in zip(claims, seats, strict=True) if what == "issued"]
     service.ledger.issue(issued)
@@ -125,7 +126,7 @@ def test_exactly_the_seats_that_nobody_has_are_free(seats: list[str]) -> None:
     assert outcome == Rebuilt(
         GateState.FENCED, issued=len(issued), resent=len(kept), free=len(free), highest=len(seats)
     )
-    assert {claim.sequence for claim in service.gate.unsent("demo", 0, 100)} == kept
+    assert {claim.sequence for claim in service.gate.outbox("demo", 0, 100)} == kept
 
 
 def test_more_claims_than_one_page_come_back() -> None:
@@ -133,8 +134,8 @@ def test_more_claims_than_one_page_come_back() -> None:
     claims = [a_claim("demo", sequence) for sequence in range(1, 2_502)]
     for claim in claims[:2_500]:
         service.ledger.rows[("demo", claim.sequence)] = IssuedCoupon(claim, 0)
-    homeless = [a_claim("demo", 1) for _ in range(1_001)]
-    for claim in homeless:
+    unseated = [a_claim("demo", 1) for _ in range(1_001)]
+    for claim in unseated:
         service.ledger.overflow_rows[("demo", claim.user_id, claim.coupon_code)] = Overflow(
             claim, OverflowReason.NO_SEAT
         )
@@ -142,7 +143,7 @@ def test_more_claims_than_one_page_come_back() -> None:
 
     assert service.run() == Rebuilt(GateState.LOST, issued=2_500, overflow=1_001, highest=2_500)
 
-    for claim in (claims[0], claims[999], claims[1000], claims[2_499], homeless[0], homeless[-1]):
+    for claim in (claims[0], claims[999], claims[1000], claims[2_499], unseated[0], unseated[-1]):
         found = service.gate.find("demo", claim.user_id)
         assert found
         assert found.claim == claim

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 
 from firstcome import settings
-from firstcome.errors import SettingsError
-from firstcome.settings import AwsSettings, Environment, MysqlSettings, PaceSettings, RedisSettings
+from firstcome.domain.errors import SettingsError
+from firstcome.settings import AwsSettings, Environment, MysqlSettings, RateLimitSettings, RedisSettings
 
 _COMPLETE = {
     "REDIS_HOST": "redis.example",
@@ -34,7 +34,7 @@ _READERS: dict[str, Callable[[Environment], object]] = {
     **dict.fromkeys(
         ["MYSQL_HOST", "MYSQL_PORT", "MYSQL_TLS", "MYSQL_DATABASE", "MYSQL_SECRET_ARN"], MysqlSettings.from_env
     ),
-    **dict.fromkeys(["DRAIN_ROWS_PER_SECOND", "DRAIN_CONCURRENCY"], PaceSettings.from_env),
+    **dict.fromkeys(["DRAIN_ROWS_PER_SECOND", "DRAIN_CONCURRENCY"], RateLimitSettings.from_env),
     "CLAIM_QUEUE_URL": settings.claim_queue_url,
     "DEAD_LETTER_QUEUE_URL": settings.dead_letter_queue_url,
     **{name: partial(settings.whole_seconds, name) for name in _DURATIONS},
@@ -64,7 +64,7 @@ def test_a_complete_environment_is_read() -> None:
     assert MysqlSettings.from_env(_COMPLETE) == MysqlSettings(
         "mysql.example", 3306, use_tls=False, database="firstcome", secret_arn=_COMPLETE["MYSQL_SECRET_ARN"]
     )
-    assert PaceSettings.from_env(_COMPLETE) == PaceSettings(rows_per_second=500, workers=2)
+    assert RateLimitSettings.from_env(_COMPLETE) == RateLimitSettings(rows_per_second=500, workers=2)
     assert settings.claim_queue_url(_COMPLETE) == "https://sqs.example/claims"
     assert settings.dead_letter_queue_url(_COMPLETE) == "https://sqs.example/dead"
     assert [settings.whole_seconds(name, _COMPLETE) for name in _DURATIONS] == [10, 50]
@@ -131,12 +131,12 @@ def test_the_range_is_kept_on_both_ends(name: str, least: int, most: int) -> Non
 def test_a_pace_that_no_worker_could_keep_within_its_time_is_refused(workers: int, rows_per_second: int) -> None:
     env = _COMPLETE | {"DRAIN_CONCURRENCY": str(workers), "DRAIN_ROWS_PER_SECOND": str(rows_per_second)}
     with pytest.raises(SettingsError, match="DRAIN_CONCURRENCY must be at most 15 x DRAIN_ROWS_PER_SECOND"):
-        PaceSettings.from_env(env)
+        RateLimitSettings.from_env(env)
 
 
 def test_a_pace_that_a_worker_can_just_keep_is_taken() -> None:
     env = _COMPLETE | {"DRAIN_CONCURRENCY": "30", "DRAIN_ROWS_PER_SECOND": "2"}
-    assert PaceSettings.from_env(env) == PaceSettings(rows_per_second=2, workers=30)
+    assert RateLimitSettings.from_env(env) == RateLimitSettings(rows_per_second=2, workers=30)
 
 
 @pytest.mark.parametrize("name", ["REDIS_TLS", "MYSQL_TLS"])
@@ -170,7 +170,7 @@ def test_the_functions_read_the_environment_of_their_process(monkeypatch: pytest
         monkeypatch.setenv(name, text)
     assert RedisSettings.from_env() == RedisSettings.from_env(_COMPLETE)
     assert MysqlSettings.from_env() == MysqlSettings.from_env(_COMPLETE)
-    assert PaceSettings.from_env() == PaceSettings.from_env(_COMPLETE)
+    assert RateLimitSettings.from_env() == RateLimitSettings.from_env(_COMPLETE)
     assert settings.claim_queue_url() == settings.claim_queue_url(_COMPLETE)
     assert settings.dead_letter_queue_url() == settings.dead_letter_queue_url(_COMPLETE)
     assert [settings.whole_seconds(name) for name in _DURATIONS] == [10, 50]

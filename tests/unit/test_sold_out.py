@@ -1,7 +1,7 @@
 """What an environment remembers of campaigns that are sold out: bounds, and when it forgets."""
 
-from firstcome.model import SoldOut
-from firstcome.sold_out import _CAMPAIGNS_AT_MOST, _PAGES_AT_MOST, SoldOutMemory
+from firstcome.domain.refusal import SoldOut
+from firstcome.service.sold_out import _CAMPAIGNS_AT_MOST, _PAGES_AT_MOST, SoldOutMemory
 from tests.fakes import FakeClock
 
 EMPTY = b"\x00" * 4096

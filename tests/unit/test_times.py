@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstcome.times import Millis, from_datetime, from_rfc3339, to_rfc3339, to_utc_datetime
+from firstcome.domain.times import Millis, from_datetime, from_rfc3339, to_rfc3339, to_utc_datetime
 
 _YEAR_2000 = 946_684_800_000
 _LAST_INSTANT = 253_402_300_799_999

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from firstcome.adapters import trust
-from firstcome.errors import SettingsError
+from firstcome.domain.errors import SettingsError
 
 # https://www.amazontrust.com/repository/ publishes these digests beside the certificates.
 _AMAZON = {

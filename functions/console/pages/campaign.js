@@ -50,7 +50,7 @@ export class CampaignView {
     this.canvas = make("canvas", { role: "img" });
     this.rows = make("tbody", {});
     this.big = figures(["remaining", "Remaining"], ["accepted", "Accepted"], ["issued", "Issued"]);
-    this.small = figures(["queued", "In the queue"], ["unsent", "Not queued yet"], ["lag", "Lag to MySQL"],
+    this.small = figures(["queued", "In the queue"], ["outbox", "Not queued yet"], ["lag", "Lag to MySQL"],
       ["overflow", "Overflow"], ["dead_letters", "Dead letters"]);
     this.small.classList.add("small");
     this.actions = make("div", { class: "row", role: "group", "aria-label": "Actions" });
@@ -130,8 +130,8 @@ export class CampaignView {
   }
 
   paintFigures() {
-    const { capacity, accepted, issued, queued, unsent, overflow, dead_letters } = this.stats;
-    const counts = { remaining: Math.max(0, capacity - accepted), accepted, issued, queued, unsent, overflow, dead_letters };
+    const { capacity, accepted, issued, queued, outbox, overflow, dead_letters } = this.stats;
+    const counts = { remaining: Math.max(0, capacity - accepted), accepted, issued, queued, outbox, overflow, dead_letters };
     for (const [name, count] of Object.entries(counts)) {
       say(this.element.querySelector(`#${name}`), grouped(count));
     }
@@ -140,14 +140,14 @@ export class CampaignView {
   }
 
   paintAlerts() {
-    const { overflow, dead_letters, oldest_unsent_seconds, unsent } = this.stats;
+    const { overflow, dead_letters, oldest_outbox_seconds, outbox } = this.stats;
     const found = [
       overflow > 0 && ["bad", "overflow", `${claims(overflow)} accepted but found no seat in MySQL. It takes a Redis that went back in ` +
         "time. Each is kept in the table overflow: raise the capacity and send them again, or tell the users."],
       dead_letters > 0 && ["warn", "deadletters", `${dead_letters === 1 ? "1 message" : `${grouped(dead_letters)} messages`} in the ` +
         "dead-letter queue, of all campaigns together. They could not be read as claims; each says why in its attribute reason."],
-      unsent > 0 && oldest_unsent_seconds > 60 && ["warn", "relaynotrunning", `${claims(unsent)} accepted and not in the queue yet, the oldest for ` +
-        `${Math.round(oldest_unsent_seconds)} s. The relay sends them every minute; if this grows, SQS or the relay is in trouble.`],
+      outbox > 0 && oldest_outbox_seconds > 60 && ["warn", "relaynotrunning", `${claims(outbox)} accepted and not in the queue yet, the oldest for ` +
+        `${Math.round(oldest_outbox_seconds)} s. The relay sends them every minute; if this grows, SQS or the relay is in trouble.`],
     ].filter((alert) => alert !== false);
     const key = JSON.stringify(found);
     if (key !== this.alertKey) {

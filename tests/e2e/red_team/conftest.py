@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from firstcome.adapters.redis_gate import SENTINEL_KEY, GateKeys
+from firstcome.adapters.redis.gate import SENTINEL_KEY, GateKeys
 from tests.e2e.conftest import Service, eventually
 from tests.e2e.red_team.tokens import Forge
 

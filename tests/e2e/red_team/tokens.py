@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from local.tokens import KEY_FILE, KEY_ID, create_key, key_set
+from local.deployment.tokens import KEY_FILE, KEY_ID, create_key, key_set
 from tests.e2e.conftest import OPERATOR, Service
 from tests.e2e.red_team.raw import Headers
 

@@ -12,11 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from firstcome import settings
-from firstcome.adapters.redis_gate import HOLD_MS, RedisGate
-from firstcome.adapters.resp import RespConnection
-from firstcome.apply import Door
-from firstcome.metrics import Metrics
-from firstcome.sold_out import REMEMBER_MS, SoldOutMemory
+from firstcome.adapters.metrics import Metrics
+from firstcome.adapters.redis.gate import HOLD_MS, RedisGate
+from firstcome.adapters.redis.resp import RespConnection
+from firstcome.service.apply import Applications
+from firstcome.service.sold_out import REMEMBER_MS, SoldOutMemory
 
 if TYPE_CHECKING:
     import ssl
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from pymysql.connections import Connection as MysqlConnection
     from pymysql.cursors import Cursor
 
-    from firstcome.adapters.mysql_ledger import MysqlLedger
-    from firstcome.adapters.mysql_owner import MysqlOwner
-    from firstcome.adapters.resp import Login
+    from firstcome.adapters.mysql.ledger import MysqlLedger
+    from firstcome.adapters.mysql.owner import MysqlOwner
+    from firstcome.adapters.redis.resp import Login
     from firstcome.adapters.secret_login import SecretLogin
     from firstcome.adapters.sigv4 import Credentials
     from firstcome.adapters.sqs import SqsClaimQueue, SqsDeadLetters
     from firstcome.adapters.sqs_sender import SqsSender
-    from firstcome.campaigns import Campaigns
-    from firstcome.drain import Drain
-    from firstcome.rebuild import Rebuild
-    from firstcome.relay import Relay
-    from firstcome.times import Millis
+    from firstcome.domain.times import Millis
+    from firstcome.service.campaigns import Campaigns
+    from firstcome.service.drain import Drain
+    from firstcome.service.rebuild import Rebuild
+    from firstcome.service.relay import Relay
 
 REDIS_TIMEOUT_SECONDS = 0.5
 """To connect to Redis, and again to wait for each reply; above the WAIT of 0.2 s."""
@@ -77,10 +77,10 @@ def gate() -> RedisGate:
 
 
 @cache
-def door() -> Door:
-    """Build what an application meets."""
+def applications() -> Applications:
+    """Build the user's side."""
     clock = MonotonicClock()
-    return Door(gate(), claim_sender(), SoldOutMemory(clock), clock)
+    return Applications(gate(), claim_sender(), SoldOutMemory(clock), clock)
 
 
 @cache
@@ -119,14 +119,14 @@ def dead_letters() -> "SqsDeadLetters":
 @cache
 def ledger() -> "MysqlLedger":
     """Build the ledger."""
-    from firstcome.adapters.mysql_ledger import MysqlLedger
+    from firstcome.adapters.mysql.ledger import MysqlLedger
 
     return MysqlLedger(_connect_to_mysql)
 
 
 def ledger_owner() -> "MysqlOwner | None":
     """Build the owner of the stack's own ledger, for the migration; there is none where MySQL was given."""
-    from firstcome.adapters.mysql_owner import LedgerUser, MysqlOwner
+    from firstcome.adapters.mysql.owner import LedgerUser, MysqlOwner
 
     owner_secret_arn = settings.mysql_owner_secret_arn()
     if not owner_secret_arn:
@@ -142,21 +142,21 @@ def ledger_owner() -> "MysqlOwner | None":
 @cache
 def drain() -> "Drain":
     """Build the drain."""
-    from firstcome.drain import Drain
-    from firstcome.pace import Pace
+    from firstcome.service.drain import Drain
+    from firstcome.service.rate_limit import RateLimit
 
-    pace = settings.PaceSettings.from_env()
+    pace = settings.RateLimitSettings.from_env()
     return Drain(
         ledger=ledger(),
         gate=gate(),
         dead_letters=dead_letters(),
-        pace=Pace(pace.rows_per_second, pace.workers, MonotonicClock()),
+        pace=RateLimit(pace.rows_per_second, pace.workers, MonotonicClock()),
     )
 
 
 def relay(has_time: Callable[[], bool]) -> "Relay":
     """Build the relay for one invocation, which knows whether it has time left."""
-    from firstcome.relay import Relay
+    from firstcome.service.relay import Relay
 
     return Relay(
         gate=gate(),
@@ -170,7 +170,7 @@ def relay(has_time: Callable[[], bool]) -> "Relay":
 
 def rebuild(quiet_seconds: int) -> "Rebuild":
     """Build the rebuilding of gates that stay closed that long at least."""
-    from firstcome.rebuild import Rebuild
+    from firstcome.service.rebuild import Rebuild
 
     return Rebuild(gate(), ledger(), claim_queue(), MonotonicClock(), quiet_seconds * 1000)
 
@@ -178,7 +178,7 @@ def rebuild(quiet_seconds: int) -> "Rebuild":
 @cache
 def campaigns() -> "Campaigns":
     """Build the operator's side."""
-    from firstcome.campaigns import Campaigns
+    from firstcome.service.campaigns import Campaigns
 
     return Campaigns(gate(), ledger(), dead_letters(), MonotonicClock(), HOLD_MS)
 
@@ -191,7 +191,7 @@ def _sqs() -> "SQSClient":
     config = Config(
         connect_timeout=SQS_CONNECT_TIMEOUT_SECONDS,
         read_timeout=SQS_READ_TIMEOUT_SECONDS,
-        # One attempt: whoever sends a claim has it noted as unsent until it is confirmed, and sends it again.
+        # One attempt: whoever sends a claim has it noted as outbox until it is confirmed, and sends it again.
         retries={"total_max_attempts": 1, "mode": "standard"},
         tcp_keepalive=True,
     )
@@ -218,7 +218,7 @@ def _connect_with(secret_arn: str) -> "MysqlConnection[Cursor]":
 def _log_in_to_mysql(secret_arn: str) -> "MysqlConnection[Cursor]":
     import pymysql
 
-    from firstcome.adapters.mysql_ledger import SESSION_SQL
+    from firstcome.adapters.mysql.ledger import SESSION_SQL
 
     where = settings.MysqlSettings.from_env()
     user, password = _mysql_credentials(secret_arn)
@@ -252,7 +252,7 @@ def _log_in_to_mysql(secret_arn: str) -> "MysqlConnection[Cursor]":
 def _connect_in_plain(**where: Any) -> "MysqlConnection[Cursor]":
     import pymysql
 
-    from firstcome.errors import SettingsError
+    from firstcome.domain.errors import SettingsError
 
     try:
         return pymysql.connect(**where)
@@ -269,7 +269,7 @@ def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from firstcome.errors import LedgerUnavailableError, SettingsError
+    from firstcome.domain.errors import LedgerUnavailableError, SettingsError
 
     config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
     try:

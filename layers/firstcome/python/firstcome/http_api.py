@@ -11,10 +11,13 @@ from functools import cache, wraps
 from http import HTTPStatus
 from typing import Any
 
-from firstcome.errors import FirstcomeError, SettingsError
-from firstcome.model import Admission, GateView, Refusal, Refused, is_campaign_id, is_user_id
-from firstcome.observability import logger
-from firstcome.times import to_rfc3339
+from firstcome.adapters.logs import logger
+from firstcome.domain.campaign import is_campaign_id
+from firstcome.domain.claim import Admission, is_user_id
+from firstcome.domain.errors import FirstcomeError, SettingsError
+from firstcome.domain.gate import GateView
+from firstcome.domain.refusal import Refusal, Refused
+from firstcome.domain.times import to_rfc3339
 
 type Event = Mapping[str, Any]
 type Answer = dict[str, Any]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from firstcome.errors import SettingsError
+from firstcome.domain.errors import SettingsError
 
 type Environment = Mapping[str, str]
 
@@ -108,7 +108,7 @@ class MysqlSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PaceSettings:
+class RateLimitSettings:
     """How fast the drain may write.
 
     Attributes:
@@ -120,7 +120,7 @@ class PaceSettings:
     workers: int
 
     @classmethod
-    def from_env(cls, env: Environment = os.environ) -> "PaceSettings":
+    def from_env(cls, env: Environment = os.environ) -> "RateLimitSettings":
         """Read DRAIN_ROWS_PER_SECOND and DRAIN_CONCURRENCY. Raises `SettingsError`."""
         pace = cls(
             rows_per_second=_whole(env, "DRAIN_ROWS_PER_SECOND", 2, 100_000),

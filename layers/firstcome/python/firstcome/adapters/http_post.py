@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from firstcome.adapters.incoming import Incoming
+from firstcome.adapters.redis.incoming import Incoming
 
 if TYPE_CHECKING:
     import ssl

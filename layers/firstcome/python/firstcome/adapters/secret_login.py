@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from firstcome.adapters.http_post import connect_to
 from firstcome.adapters.sigv4 import Credentials, Signer
-from firstcome.errors import GateUnavailableError, SettingsError
+from firstcome.domain.errors import GateUnavailableError, SettingsError
 
 if TYPE_CHECKING:
     import ssl
 
-    from firstcome.ports import Clock
+    from firstcome.service.ports import Clock
 
 REREAD_AFTER_MS = 5_000
 """How old a password must be to be read again when it is refused. So one that is wrong in the secret too is not read

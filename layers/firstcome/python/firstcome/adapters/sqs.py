@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from firstcome.errors import QueueUnavailableError
-from firstcome.message import to_body
-from firstcome.model import Claim
+from firstcome.domain.claim import Claim
+from firstcome.domain.errors import QueueUnavailableError
+from firstcome.domain.message import to_body
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -59,7 +59,7 @@ class SqsDeadLetters:
         self._client = client
         self._queue_url = queue_url
 
-    def bury(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
+    def send(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
         """Implement `DeadLetters.bury`. The message keeps its body and gains `reason` and `original_message_id`.
 
         A body that would leave no room for those is cut: it is unreadable either way, and must not come back for ever.

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from firstcome.adapters.http_post import HttpConnection, connect_to
 from firstcome.adapters.sigv4 import Credentials, Signer
-from firstcome.errors import QueueUnavailableError
-from firstcome.message import to_body
-from firstcome.model import Claim
+from firstcome.domain.claim import Claim
+from firstcome.domain.errors import QueueUnavailableError
+from firstcome.domain.message import to_body
 
 if TYPE_CHECKING:
     import ssl

@@ -3,7 +3,7 @@
 import os.path
 import ssl
 
-from firstcome.errors import SettingsError
+from firstcome.domain.errors import SettingsError
 
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 _AMAZON_ROOTS = os.path.join(os.path.dirname(__file__), "amazon_roots.pem")

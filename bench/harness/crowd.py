@@ -1,0 +1,141 @@
+"""A crowd: client processes that ask one request after another, all from the same instant on."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.harness.servers import Site
+from bench.harness.workers import Worker, call_all
+from bench.rivals import ALL
+from bench.rivals.rival import Apply, Campaign
+
+REPEATS = 10
+"""One request in so many comes from a user who asks twice."""
+
+_HEAD_START_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom the crowd asks: a rival, by its key, for the coupons of a campaign."""
+
+    site: Site
+    key: str
+    campaign: Campaign
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one client saw.
+
+    Attributes:
+        seconds: how long each request took.
+        ended: when the last one was answered, by the machine's monotonic clock.
+        cpu_seconds: what the client's process spent.
+    """
+
+    seconds: array[float]
+    accepted: int
+    ended: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Rush:
+    """What all clients saw."""
+
+    seconds: float
+    latencies: Sequence[float]
+    accepted: int
+    cpu_seconds: float
+
+    @property
+    def requests(self) -> int:
+        """How many were answered."""
+        return len(self.latencies)
+
+
+@dataclass
+class _Client:
+    """The state of a client's process between being told whom to ask for, and the start."""
+
+    apply: Apply | None = None
+    users: Sequence[str] = ()
+
+
+_client = _Client()
+
+
+def a_crowd_of_users(users: int, seed: int) -> list[str]:
+    """The users of all requests in their order: of every ten requests, one comes from somebody who asks twice."""
+    chance = random.Random(seed)
+    once = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(users)]
+    asking = once + chance.sample(once, users // (REPEATS - 1))
+    chance.shuffle(asking)
+    return asking
+
+
+def rush(crowd: Sequence[Worker], target: Target, users: Sequence[str], most: float) -> Rush:
+    """Let all users ask; nobody asks any more after `most` seconds."""
+    call_all(crowd, get_ready, [(target, users[number :: len(crowd)]) for number in range(len(crowd))])
+    # What the clients sent to get warm is not part of it.
+    target.site.take_messages()
+    start = time.monotonic() + _HEAD_START_SECONDS
+    asked: list[Asked] = call_all(crowd, ask, [(start, start + most)] * len(crowd))
+    return Rush(
+        seconds=max(one.ended for one in asked) - start,
+        latencies=[seconds for one in asked for seconds in one.seconds],
+        accepted=sum(one.accepted for one in asked),
+        cpu_seconds=sum(one.cpu_seconds for one in asked),
+    )
+
+
+def get_ready(target: Target, users: Sequence[str]) -> None:
+    """Connect, in a client's process."""
+    _client.apply = ALL[target.key].connect(target.site, target.campaign)
+    _client.users = users
+
+
+def ask(start: float, end: float) -> Asked:
+    """Ask for one user after another, in a client's process."""
+    apply, users = _client.apply, _client.users
+    assert apply is not None  # noqa: S101 - get_ready was called
+    seconds = array("d")
+    accepted = 0
+    time.sleep(max(0.0, start - time.monotonic()))
+    cpu_before = time.process_time()
+    began = time.monotonic()
+    for user in users:
+        if began > end:
+            break
+        accepted += apply(user)
+        now = time.monotonic()
+        seconds.append(now - began)
+        began = now
+    _client.apply = None
+    return Asked(seconds, accepted, began, time.process_time() - cpu_before)
+
+
+def arrive(start: float, end: float, every: float) -> Asked:
+    """Ask for a new user every so many seconds, in a client's process; one after the other when that is too fast."""
+    apply = _client.apply
+    assert apply is not None  # noqa: S101 - get_ready was called
+    seconds = array("d")
+    accepted = 0
+    cpu_before = time.process_time()
+    due = start
+    while due < end:
+        time.sleep(max(0.0, due - time.monotonic()))
+        began = time.monotonic()
+        if began > end:
+            break
+        accepted += apply(str(uuid.uuid4()))
+        seconds.append(time.monotonic() - began)
+        due += every
+    _client.apply = None
+    return Asked(seconds, accepted, time.monotonic(), time.process_time() - cpu_before)

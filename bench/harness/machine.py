@@ -1,0 +1,48 @@
+"""The machine that the figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local.services.programs import find_program
+
+
+def describe_machine() -> dict[str, Any]:
+    """What a reader needs to judge the absolute numbers, as of the start of the bench."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        "redis": _version_of("redis-server"),
+        "mariadb": _version_of("mariadbd"),
+        "load_at_start": load(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def load() -> list[float]:
+    """The load average of 1, 5 and 15 minutes: who else is at work here."""
+    return [round(value, 2) for value in os.getloadavg()]
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _version_of(program: str) -> str:
+    told = subprocess.run([find_program(program), "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"\d+\.\d+[^\s,]*", told)
+    return found[0] if found else told.strip()

@@ -1,0 +1,264 @@
+"""Use cases of an operator: make, change, pause, resume, watch and list campaigns."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from firstcome.domain.campaign import CAPACITY_MAX, Campaign, CampaignRecord
+from firstcome.domain.claim import IssuedCoupon
+from firstcome.domain.errors import GateUnavailableError
+from firstcome.domain.gate import GateView
+from firstcome.domain.refusal import Refusal, Refused
+from firstcome.domain.times import Millis, from_rfc3339
+from firstcome.service.ports import Clock, DeadLetters, Gate, Ledger
+
+NAME_MAX = 200
+"""Characters a campaign's name may have at most."""
+
+_NOT_UTF_8 = "\ufffd"
+"""What stands for bytes that were no UTF-8 once API Gateway has made a text of them."""
+
+_EARLIEST = from_rfc3339("2000-01-01T00:00:00Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A field of a request that breaks a rule."""
+
+    field: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidCampaign:
+    """A request that describes no campaign, with every field that is wrong."""
+
+    violations: Sequence[Violation]
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityBelowAccepted:
+    """A capacity lower than what was accepted already; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A campaign as it now is."""
+
+    view: GateView
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How far a campaign's claims are, from the gate to the ledger.
+
+    Attributes:
+        queued: accepted and sent, not yet settled in the ledger.
+        dead_letters: messages in the dead-letter queue, all campaigns together.
+    """
+
+    capacity: int
+    accepted: int
+    outbox: int
+    queued: int
+    issued: int
+    overflow: int
+    dead_letters: int
+    oldest_outbox_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A campaign in a list; `view` is None when its gate could not be read."""
+
+    record: CampaignRecord
+    view: GateView | None
+
+
+def parse_campaign(campaign_id: str, body: str) -> Campaign | InvalidCampaign:
+    """Read a campaign from the JSON body of a request, or name every field that is wrong."""
+    try:
+        fields = json.loads(body, object_pairs_hook=_unambiguous)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        return InvalidCampaign([Violation("body", "must be a JSON object that gives each field once")])
+    violations = [Violation(name, rule) for name, (is_valid, rule) in _RULES.items() if not is_valid(fields.get(name))]
+    violations += [Violation(str(name)[:64], "is not a field of a campaign") for name in fields if name not in _RULES]
+    if not violations and from_rfc3339(fields["closes_at"]) <= from_rfc3339(fields["opens_at"]):
+        violations.append(Violation("closes_at", "must be later than opens_at"))
+    if violations:
+        return InvalidCampaign(violations)
+    return Campaign(
+        campaign_id=campaign_id,
+        name=fields["name"],
+        capacity=int(fields["capacity"]),
+        opens_at=from_rfc3339(fields["opens_at"]),
+        closes_at=from_rfc3339(fields["closes_at"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Campaigns:
+    """The operator's side of all campaigns.
+
+    The ledger must never have fewer seats than the gate admits, or an accepted claim would find none. So capacity is
+    raised in the ledger first and lowered in the gate first; what fails in between leaves the gate the lower one, and
+    the same request again completes it.
+
+    Attributes:
+        hold_ms: how long the gate holds back a raise of what is sold out. It is waited for, so that whoever asks after
+            the operator has the answer meets the raised capacity.
+    """
+
+    gate: Gate
+    ledger: Ledger
+    dead_letters: DeadLetters
+    clock: Clock
+    hold_ms: int
+
+    def put(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
+        """Make or change a campaign.
+
+        Raises:
+            GateLostError: the campaign is there but its gate is gone; it must be rebuilt first.
+            GateUnavailableError, LedgerUnavailableError: the same request again completes the change.
+        """
+        with self.ledger.campaign_lock(campaign.campaign_id):
+            if self.ledger.create(campaign):
+                return self._open_gate(campaign)
+            return self._change(campaign)
+
+    def set_paused(self, campaign_id: str, *, paused: bool) -> GateView | Refused:
+        """Pause or resume a campaign. Raises as `put` does."""
+        with self.ledger.campaign_lock(campaign_id):
+            record = self.ledger.find(campaign_id)
+            if record is None:
+                return Refused(Refusal.CAMPAIGN_NOT_FOUND)
+            self._view(campaign_id)  # As in `_change`.
+            changed = replace(record.campaign, paused=paused)
+            self.ledger.update(changed)
+            self.gate.configure(changed)
+            return self._view(campaign_id)
+
+    def stats(self, campaign_id: str) -> Stats | Refused:
+        """Return how far the campaign's claims are.
+
+        Raises:
+            GateUnavailableError, LedgerUnavailableError, QueueUnavailableError: one of the three did not answer.
+        """
+        record = self.ledger.find(campaign_id)
+        if record is None:
+            return Refused(Refusal.CAMPAIGN_NOT_FOUND)
+        # The ledger first: read the other way round, claims accepted in between could make `queued` negative.
+        in_ledger = self.ledger.counts(campaign_id)
+        at_gate = self.gate.counts(campaign_id)
+        settled = in_ledger.issued + in_ledger.overflow
+        return Stats(
+            capacity=record.campaign.capacity,
+            accepted=at_gate.accepted,
+            outbox=at_gate.outbox,
+            queued=max(0, at_gate.accepted - at_gate.outbox - settled),
+            issued=in_ledger.issued,
+            overflow=in_ledger.overflow,
+            dead_letters=self.dead_letters.count(),
+            oldest_outbox_seconds=at_gate.oldest_outbox_ms / 1000,
+        )
+
+    def page(self, after: str | None, limit: int) -> list[Listed]:
+        """Return campaigns, the newest first. Raises `LedgerUnavailableError`."""
+        return [Listed(record, self._view_or_none(record)) for record in self.ledger.campaigns(after, limit)]
+
+    def coupons(self, campaign_id: str, after: int, limit: int) -> list[IssuedCoupon] | Refused:
+        """Return issued coupons by sequence. Raises `LedgerUnavailableError`."""
+        if self.ledger.find(campaign_id) is None:
+            return Refused(Refusal.CAMPAIGN_NOT_FOUND)
+        return self.ledger.coupons(campaign_id, after, limit)
+
+    def migrate(self) -> None:
+        """Bring the schema up to date and plant the sentinel of an empty service; may be repeated."""
+        self.ledger.migrate()
+        if not self.ledger.campaign_ids():
+            self.gate.register([])
+
+    def _open_gate(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
+        # Remembered before it is made: a gate that is remembered but missing answers 503, the other way round it would
+        # answer 404, or be made anew at 1. All of them, should the sentinel itself have been lost.
+        self.gate.register(self.ledger.campaign_ids())
+        if not self.gate.create(campaign):
+            return CapacityBelowAccepted()
+        return Saved(self._view(campaign.campaign_id), is_new=True)
+
+    def _change(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
+        # A campaign whose making ended before its gate was remembered would never be missed, and so never be rebuilt.
+        self.gate.register(self.ledger.campaign_ids())
+        was = self._view(campaign.campaign_id)  # A lost gate is refused here, before the ledger is changed.
+        record = self.ledger.find(campaign.campaign_id)
+        before = record.campaign if record else campaign
+        changed = replace(campaign, paused=before.paused)
+        if changed.capacity >= before.capacity:
+            self.ledger.update(changed)
+            is_done = self.gate.configure(changed)
+            if was.remaining == 0 and changed.capacity > was.campaign.capacity:
+                self.clock.sleep(self.hold_ms)
+        else:
+            is_done = self.gate.lower(changed)
+            if is_done:
+                self.ledger.update(changed)
+        return Saved(self._view(campaign.campaign_id), is_new=False) if is_done else CapacityBelowAccepted()
+
+    def _view(self, campaign_id: str) -> GateView:
+        view = self.gate.show(campaign_id)
+        if view is None:
+            raise GateUnavailableError("the gate was lost while it was changed")
+        return view
+
+    def _view_or_none(self, record: CampaignRecord) -> GateView | None:
+        try:
+            return self.gate.show(record.campaign.campaign_id)
+        except GateUnavailableError:
+            return None
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a field given twice: two readers of one request could take it for two campaigns."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field is given twice")
+    return fields
+
+
+def _is_name(value: object) -> bool:
+    if not isinstance(value, str) or not 1 <= len(value) <= NAME_MAX:
+        return False
+    return value.isprintable() and value.strip() != "" and _NOT_UTF_8 not in value
+
+
+def _is_capacity(value: Any) -> bool:
+    # JSON has one kind of number: 100.0 is the whole number 100, and some clients write it so.
+    is_whole = type(value) is int or (type(value) is float and value.is_integer())
+    return is_whole and 1 <= value <= CAPACITY_MAX
+
+
+def _is_instant(value: object) -> bool:
+    return _instant_or_none(value) is not None
+
+
+def _instant_or_none(value: object) -> Millis | None:
+    try:
+        instant = from_rfc3339(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return instant if instant is not None and instant >= _EARLIEST else None
+
+
+_INSTANT_RULE = "must be an RFC 3339 date-time from the year 2000 on, such as 2026-11-23T09:00:00.000Z"
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_is_name, f"must be 1 to {NAME_MAX} printable characters"),
+    "capacity": (_is_capacity, f"must be a whole number from 1 to {CAPACITY_MAX:,}"),
+    "opens_at": (_is_instant, _INSTANT_RULE),
+    "closes_at": (_is_instant, _INSTANT_RULE),
+}

@@ -1,0 +1,177 @@
+"""What the use cases need of the world. A port has one adapter, and one fake that passes the same tests."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from firstcome.domain.campaign import Campaign, CampaignRecord
+from firstcome.domain.claim import Admission, Claim, IssuedCoupon, LedgerCounts, Settlement
+from firstcome.domain.gate import Fence, GateCounts, GateState, GateView, SeatRange
+from firstcome.domain.refusal import Refused
+from firstcome.domain.times import Millis
+
+
+class Gate(Protocol):
+    """The Redis side that admits. Every method raises `GateUnavailableError`; all may be repeated safely."""
+
+    def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
+        """Admit the user with this code, replay the claim they have, or refuse: one atomic step.
+
+        Raises:
+            GateLostError: the campaign is known but its gate is gone.
+        """
+
+    def find(self, campaign_id: str, user_id: str) -> Admission | None:
+        """Return the user's claim, or None when they have none. Raises `GateLostError`."""
+
+    def show(self, campaign_id: str) -> GateView | None:
+        """Return the campaign, or None when there is no such campaign. Raises `GateLostError`."""
+
+    def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
+        """Note that the queue has confirmed these claims."""
+
+    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
+        """Remove a claim without waiting for the reply; if the command is lost, the relay sends the claim again."""
+
+    def campaign_ids(self) -> list[str] | None:
+        """Return the ids of all campaigns that have, or had, a gate; None when that itself was lost."""
+
+    def outbox(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
+        """Return outbox claims at least that old by the gate's clock, the oldest first; as safe to send as new ones."""
+
+    def mark_issued(self, claims: Iterable[Claim]) -> None:
+        """Note claims as the ledger has them; its word wins.
+
+        A gate that is gone is left alone. One that has not given that sequence yet has forgotten claims, and is fenced.
+        """
+
+    def register(self, campaign_ids: Iterable[str]) -> None:
+        """Note that these campaigns have a gate, so that its loss can be told from an unknown campaign."""
+
+    def configure(self, campaign: Campaign) -> bool:
+        """Change a gate. False, and nothing changed, when more was accepted than the capacity given.
+
+        Raises:
+            GateLostError: there is no gate to change.
+        """
+
+    def lower(self, campaign: Campaign) -> bool:
+        """Change a gate to a lower capacity, as `configure` does.
+
+        Raises:
+            GateLostError: there is no gate to change, or it is fenced and may have forgotten how many it accepted.
+        """
+
+    def create(self, campaign: Campaign) -> bool:
+        """Make a gate for a new campaign; a gate that is there already is changed as by `configure`."""
+
+    def counts(self, campaign_id: str) -> GateCounts:
+        """Return how far the campaign's claims are. Raises `GateLostError`."""
+
+    def state(self, campaign_id: str) -> GateState:
+        """Tell whether the gate may admit."""
+
+    def fence(self, campaign_id: str) -> Fence:
+        """Close the gate until it is reopened; the first call's instant counts."""
+
+    def restore_issued(self, claims: Sequence[Claim]) -> None:
+        """Put claims back as the ledger has them; a claim of the same user that is there is replaced."""
+
+    def restore_overflow(self, claims: Sequence[Claim]) -> None:
+        """Put claims back that found no seat; a claim of the same user that is there stays."""
+
+    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
+        """Return all claims of a closed gate, in pages."""
+
+    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
+        """Note that these claims must be sent again."""
+
+    def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
+        """Open a rebuilt gate: its counter at `highest` or above, and `free` sequences to be given first.
+
+        Raises:
+            GateUnavailableError: this is not the same fence, or not the same server; nothing was opened.
+        """
+
+
+class ClaimSender(Protocol):
+    """The way of one claim into the queue."""
+
+    def send(self, claim: Claim) -> None:
+        """Queue one claim; returns only once the queue has confirmed it. Raises `QueueUnavailableError`."""
+
+
+class ClaimQueue(Protocol):
+    """The queue between gate and ledger. Every method raises `QueueUnavailableError`."""
+
+    def send_all(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Queue claims; returns those the queue has confirmed, which may be fewer."""
+
+    def count(self) -> int:
+        """Return about how many messages are waiting or being worked on."""
+
+
+class DeadLetters(Protocol):
+    """Where messages go that nobody can read."""
+
+    def send(self, messages: Mapping[str, tuple[str, str]]) -> set[str]:
+        """Move messages, given as id -> (body, reason); returns the ids confirmed, which may be fewer."""
+
+    def count(self) -> int:
+        """Return about how many messages are here."""
+
+
+class Ledger(Protocol):
+    """The MySQL side that keeps. Every method raises `LedgerUnavailableError` and is one transaction."""
+
+    def issue(self, claims: Sequence[Claim]) -> Settlement:
+        """Write claims; those that are there already count as issued. Either all are settled or none."""
+
+    def create(self, campaign: Campaign) -> bool:
+        """Add a campaign; False, and nothing changed, when it is there already."""
+
+    def update(self, campaign: Campaign) -> None:
+        """Change a campaign's name, capacity, window and state."""
+
+    def find(self, campaign_id: str) -> CampaignRecord | None:
+        """Return a campaign."""
+
+    def campaigns(self, after: str | None, limit: int) -> list[CampaignRecord]:
+        """Return campaigns, the newest first, from behind the one named `after`."""
+
+    def campaign_ids(self) -> list[str]:
+        """Return the ids of all campaigns."""
+
+    def coupons(self, campaign_id: str, after: int, limit: int) -> list[IssuedCoupon]:
+        """Return issued coupons by sequence, from behind the sequence `after`."""
+
+    def counts(self, campaign_id: str) -> LedgerCounts:
+        """Return how far the campaign's claims are."""
+
+    def overflow(self, campaign_id: str, after: str, limit: int) -> list[Claim]:
+        """Return claims without a seat, by coupon code, from behind the code `after`."""
+
+    def settled_codes(self, campaign_id: str, claims: Sequence[Claim]) -> set[str]:
+        """Return the coupon codes of those of these claims that are issued or in overflow."""
+
+    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
+        """Return the sequences up to `highest` that have no row, in order."""
+
+    def close(self) -> None:
+        """Give the connection back; the next call opens another one."""
+
+    def migrate(self) -> None:
+        """Bring the schema up to date; may be repeated."""
+
+    def campaign_lock(self, campaign_id: str) -> AbstractContextManager[None]:
+        """Hold off every other operator's change of the campaign for as long as the context lasts."""
+
+
+class Clock(Protocol):
+    """A monotonic clock that can be waited on."""
+
+    def now(self) -> Millis:
+        """Return milliseconds since some fixed instant."""
+
+    def sleep(self, duration_ms: int) -> None:
+        """Wait."""

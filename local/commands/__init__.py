@@ -1,0 +1,1 @@
+"""What `make` starts, one module per command."""

@@ -1,0 +1,1 @@
+"""Builds the template, deploys it locally and keeps its addresses."""

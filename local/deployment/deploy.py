@@ -1,0 +1,95 @@
+"""The deployment: the real `sam build` and `sam deploy`, onto the local endpoint."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from subprocess import Popen
+
+from local.deployment.addresses import MysqlAddress
+from local.deployment.workspace import Workspace
+from local.errors import LocalStackError
+from local.services.ministack import REGION, client, tool_settings
+from local.services.processes import ROOT, Processes, Program
+from local.services.programs import find_program
+
+STACK_NAME = "firstcome-local"
+
+
+class Build:
+    """A `sam build` under way."""
+
+    def __init__(self, processes: Processes, workspace: Workspace) -> None:
+        """Start it; what did not change since the last build of this folder is not built again."""
+        self._processes = processes
+        arguments = [
+            "--cached",
+            "--cache-dir",
+            str(workspace.folder / "build-cache"),
+            "--build-dir",
+            str(_built(workspace)),
+        ]
+        self._program = _sam("build", arguments, workspace, {})
+        self._process: Popen[bytes] = processes.start(self._program)
+
+    def finish(self) -> None:
+        """Wait for its end, which must be a success."""
+        self._processes.finish(self._program, self._process)
+
+
+def deploy(processes: Processes, workspace: Workspace, endpoint_url: str, parameters: Mapping[str, str]) -> None:
+    """Deploy what `Build` made, with these template parameters."""
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    arguments = ["--template-file", str(_built(workspace) / "template.yaml"), "--stack-name", STACK_NAME]
+    arguments += ["--parameter-overrides", *overrides]
+    processes.run(_sam("deploy", arguments, workspace, tool_settings(workspace, endpoint_url)))
+
+
+def store_mysql_secret(address: MysqlAddress, endpoint_url: str) -> str:
+    """Put the ledger's credentials where the functions read them; returns the secret's ARN."""
+    secret = {"username": address.user, "password": address.password}
+    created = client("secretsmanager", endpoint_url).create_secret(
+        Name=f"{STACK_NAME}-mysql", SecretString=json.dumps(secret)
+    )
+    return str(created["ARN"])
+
+
+def migrate(function: str, endpoint_url: str, log: Path) -> None:
+    """Bring the ledger's schema up to date, by invoking the admin function."""
+    answer = client("lambda", endpoint_url).invoke(FunctionName=function, Payload=json.dumps({"action": "migrate"}))
+    payload = answer["Payload"].read().decode()
+    if "FunctionError" in answer:
+        raise LocalStackError(f"The migration failed: {payload}", log)
+
+
+def _sam(action: str, arguments: list[str], workspace: Workspace, settings: Mapping[str, str]) -> Program:
+    environment = {**sam_environment(workspace), **settings}
+    # Named in full: beside a template in another folder it would be looked for in that folder.
+    options = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
+    name = f"sam-{action}"
+    return Program(name, [find_program("sam"), action, *options, *arguments], environment, ROOT, workspace.log(name))
+
+
+def sam_environment(workspace: Workspace) -> dict[str, str]:
+    """The environment in which SAM talks to nobody but its endpoint, and writes nothing outside the clone."""
+    return {
+        **workspace.tool_environment(),
+        "AWS_DEFAULT_REGION": REGION,
+        "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.2",
+        "__SAM_CLI_APP_DIR": str(_without_update_check(workspace)),
+    }
+
+
+def _without_update_check(workspace: Workspace) -> Path:
+    # SAM looks for a newer version of itself on the internet unless it did so this week.
+    folder = workspace.folder / "sam"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}), encoding="utf-8")
+    return folder
+
+
+def _built(workspace: Workspace) -> Path:
+    return workspace.folder / "build"

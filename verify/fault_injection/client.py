@@ -1,0 +1,126 @@
+"""Clients of the API: users and an operator, who ask again when they do not know what became of their request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.unit.api_events import an_event, an_operators_event
+from verify.fault_injection.faults import CallErrors, Kind
+from verify.fault_injection.history import Request
+from verify.fault_injection.strict_mapping import FunctionError
+from verify.fault_injection.world import MINUTE_MS, StuckError, World
+
+APPLY = "POST /campaigns/{campaign_id}/coupons"
+MINE = "GET /campaigns/{campaign_id}/coupons/mine"
+
+QUICK_TRIES = 4
+SLOW_TRIES = 20
+RETRY_AFTER_MS = 2_000
+
+
+class NoAnswerError(Exception):
+    """A request or its answer was lost on the way."""
+
+
+_HTTP_KINDS = (Kind.REQUEST_LOST, Kind.REPLY_LOST)
+_HTTP_ERRORS = CallErrors(NoAnswerError, NoAnswerError, NoAnswerError, NoAnswerError)
+
+
+@dataclass(frozen=True)
+class Client:
+    """Everybody who talks to the API of this world."""
+
+    world: World
+
+    def apply(self, user: str) -> Request:
+        """Apply for a coupon until the outcome is known."""
+        return self._insist_as(user, "apply", APPLY)
+
+    def mine(self, user: str) -> Request:
+        """Ask for one's coupon until there is an answer."""
+        return self._insist_as(user, "mine", MINE)
+
+    def look(self) -> int:
+        """Look at the campaign, as anyone may."""
+        return int(self._insist("GET /campaigns/{campaign_id}", "anyone")["statusCode"])
+
+    def put(self, capacity: int) -> int:
+        """Make or change the campaign; returns the status."""
+        body = {
+            "name": "Spring sale",
+            "capacity": capacity,
+            "opens_at": "2020-01-01T00:00:00Z",
+            "closes_at": "2099-01-01T00:00:00Z",
+        }
+        status = self.operate("PUT /campaigns/{campaign_id}", body=json.dumps(body))
+        if status < 300:
+            self.world.capacity = capacity
+        return status
+
+    def operate(self, route: str, **parts: Any) -> int:
+        """Make an operator's request until there is an answer; returns the status."""
+        return int(self._insist(route, **parts)["statusCode"])
+
+    def rebuild(self) -> None:
+        """Ask for a rebuild until it is done, while everything else goes on."""
+        for _ in range(SLOW_TRIES):
+            if self.operate("POST /campaigns/{campaign_id}/rebuild") == 200:
+                return
+            self.world.drain(MINUTE_MS)
+        raise StuckError("the gate was not rebuilt")
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, by direct invocation."""
+        for wait in self._waits("no migration"):
+            try:
+                self.world.invoke("admin", {"action": "migrate"})
+            except FunctionError:
+                wait()
+            else:
+                break
+
+    def ask(self, route: str, user: str = "", **parts: Any) -> Mapping[str, Any] | None:
+        """Make one request; returns the answer, or None when there was none."""
+        event = an_event(route, sub=user, **parts) if user else an_operators_event(route, **parts)
+        function = "apply" if user else "admin"
+        try:
+            with self.world.wire.made_by("client"):
+                answer: Mapping[str, Any] = self.world.wire.call(
+                    f"http {route}", _HTTP_KINDS, _HTTP_ERRORS, lambda: self.world.invoke(function, event)
+                )
+        except (NoAnswerError, FunctionError):
+            self.world.wire.note_ending("asked again")
+            return None
+        return answer
+
+    def _insist_as(self, user: str, kind: str, route: str) -> Request:
+        for wait in self._waits(f"{user} got no answer to {kind}"):
+            answer = self.ask(route, user)
+            request = self.world.history.note(user, kind, answer)
+            if _is_definite(answer):
+                break
+            wait()
+        return request
+
+    def _insist(self, route: str, user: str = "", **parts: Any) -> Mapping[str, Any]:
+        for wait in self._waits(f"no answer to {route}"):
+            answer = self.ask(route, user, **parts)
+            if answer is not None and _is_definite(answer):
+                break
+            wait()
+        return answer or {}
+
+    def _waits(self, what: str) -> Iterator[Callable[[], None]]:
+        """Return ways to wait before asking again: some seconds at first; then relay and drain go on meanwhile."""
+        for _ in range(QUICK_TRIES):
+            yield lambda: self.world.pass_time(RETRY_AFTER_MS)
+        for _ in range(SLOW_TRIES):
+            yield self.world.go_on
+        raise StuckError(what)
+
+
+def _is_definite(answer: Mapping[str, Any] | None) -> bool:
+    return answer is not None and answer["statusCode"] < 500

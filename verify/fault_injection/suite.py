@@ -1,0 +1,139 @@
+"""Tells scenarios with faults: records the calls of a fault-free run, then lets every fault happen at every call."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from verify.fault_injection.checker import GUARANTEES, Violation, check
+from verify.fault_injection.client import Client
+from verify.fault_injection.faults import Call, Kind
+from verify.fault_injection.scenarios import Scenario
+from verify.fault_injection.strict_queue import QueueRules
+from verify.fault_injection.world import QUEUE, StuckError, World
+
+STUCK = "stuck"
+
+type Plan = Mapping[int, Kind]
+type Point = tuple[int, Kind]
+type Cut = Callable[[Sequence[Point]], Sequence[Point]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run at its end."""
+
+    scenario: Scenario
+    plan: Plan
+    calls: Sequence[Call]
+    fired: Sequence[tuple[Call, Kind]]
+    endings: Sequence[str]
+    violations: Sequence[Violation]
+
+
+@dataclass
+class Tally:
+    """Counts over many runs.
+
+    Attributes:
+        points: (scenario, number of the call, kind of fault): the places where a single fault was injected.
+        table: (call, kind, ending) to runs.
+    """
+
+    runs: int = 0
+    fired: int = 0
+    points: set[tuple[str, int, Kind]] = field(default_factory=set)
+    table: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    violations: Counter[str] = field(default_factory=Counter)
+    examples: list[Told] = field(default_factory=list)
+
+    def add(self, told: Told) -> None:
+        """Count one run."""
+        self.runs += 1
+        self.fired += len(told.fired)
+        if len(told.plan) == 1:
+            self.points.update((told.scenario.name, number, kind) for number, kind in told.plan.items())
+        for (call, kind), ending in zip(told.fired, told.endings, strict=True):
+            self.table[(str(call), kind.value, ending)] += 1
+        broken = {violation.guarantee for violation in told.violations}
+        self.violations.update(broken)
+        if broken:
+            self.examples.append(told)
+
+    def merge(self, other: Tally) -> None:
+        """Count what another worker counted."""
+        self.runs += other.runs
+        self.fired += other.fired
+        self.points |= other.points
+        self.table += other.table
+        self.violations += other.violations
+        self.examples += other.examples
+
+    def by_guarantee(self) -> dict[str, int]:
+        """Return the runs that violated each guarantee."""
+        return {guarantee: self.violations[guarantee] for guarantee in GUARANTEES}
+
+
+def tell(world: World, scenario: Scenario, plan: Plan, seed: int = 0, queue: QueueRules = QUEUE) -> Told:
+    """Run a scenario with these faults until all is at rest, and judge it."""
+    world.fresh(plan, seed, queue)
+    client = Client(world)
+    violations: list[Violation]
+    try:
+        with world.wire.unrecorded():
+            scenario.prepare(world, client)
+        scenario.tell(world, client)
+        world.settle()
+        with world.wire.unrecorded():
+            if scenario.asks_again:
+                _ask_once_more(world, client, scenario)
+    except StuckError as exc:
+        violations = [Violation(STUCK, str(exc))]
+    else:
+        violations = check(world.outcome())
+    wire = world.wire
+    wire.note_ending("lost")
+    return Told(scenario, dict(plan), list(wire.calls), list(wire.fired), list(wire.endings), violations)
+
+
+def singles(world: World, scenario: Scenario, cut: Cut = list) -> Iterator[Told]:
+    """Run a scenario without faults, and then once for every fault at every call of that run.
+
+    Args:
+        cut: chooses some of the faults, for one of several workers.
+    """
+    # Twice: the first run fills caches, of scripts and in the servers.
+    tell(world, scenario, {})
+    fault_free = tell(world, scenario, {})
+    yield fault_free
+    calls = fault_free.calls
+    for number, kind in cut([(number, kind) for number, call in enumerate(calls) for kind in call.kinds]):
+        told = tell(world, scenario, {number: kind})
+        if told.calls[: number + 1] != calls[: number + 1]:
+            raise AssertionError(f"{scenario.name} is not the same story twice, up to call {number}: {calls[number]}")
+        yield told
+
+
+def pairs_after(first: Told) -> Iterator[Plan]:
+    """Return the plans that add a second fault after the one of this run, its recovery included."""
+    (number, kind), *_ = first.plan.items()
+    for later in range(number + 1, len(first.calls)):
+        for second in first.calls[later].kinds:
+            yield {number: kind, later: second}
+
+
+def sampled(plans: Sequence[Plan], at_most: int, seed: int) -> Sequence[Plan]:
+    """Choose plans by seed, all of them when they are few."""
+    return plans if len(plans) <= at_most else random.Random(seed).sample(plans, at_most)
+
+
+def _ask_once_more(world: World, client: Client, scenario: Scenario) -> None:
+    """Let everybody ask again: the answers must be the same, and late users get the seats that are free."""
+    users = world.history.users()
+    for user in (*users, *scenario.late_users):
+        client.apply(user)
+    world.settle()
+    for user in users:
+        client.mine(user)

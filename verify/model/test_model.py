@@ -1,0 +1,57 @@
+"""The protocol as a model: Spin goes through all its states, with every guard and without each of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODEL = Path(__file__).parent
+
+
+def check(*arguments: str, path: str | None = None) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ if path is None else {**os.environ, "PATH": path}
+    command = [sys.executable, str(MODEL / "check"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+RUNS = check("--list").stdout.split()
+
+# These two go through the states of whole_2_faults again, with one thing more; verify/model/check does them too.
+TOO_LONG_HERE = {"whole_2_rebuilds", "whole_with_wait"}
+
+
+def test_runs_are_listed() -> None:
+    assert {"whole_1_fault", "whole_2_faults", "without_replay", "without_fence"} <= set(RUNS)
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if run not in TOO_LONG_HERE])
+def test_model_holds_or_breaks_as_it_must(run: str) -> None:
+    done = check(run)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if not run.startswith("whole")])
+def test_counterexample_is_kept_and_readable(run: str) -> None:
+    trace = (MODEL / "traces" / f"{run}.txt").read_text(encoding="utf-8").splitlines()
+
+    assert trace[0].startswith(run)
+    assert trace[-1].startswith("BROKEN: G")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_readme_tells_of_every_run(run: str) -> None:
+    assert f"`{run}`" in (MODEL / "README.md").read_text(encoding="utf-8")
+
+
+def test_missing_spin_is_named_with_its_remedy(tmp_path: Path) -> None:
+    done = check("whole_1_fault", path=str(tmp_path))
+
+    assert done.returncode == 2
+    assert "apt-get install spin" in done.stderr
+
+
+def test_unknown_run_is_refused() -> None:
+    assert check("without_everything").returncode == 2

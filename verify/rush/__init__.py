@@ -1,0 +1,1 @@
+"""A rush of users against the stack."""
