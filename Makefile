@@ -9,77 +9,80 @@ export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: ## Install what the commands need: .venv, Redis, MariaDB
-	@local/install
+install: install-run ## Install what `make run` and `make up` need; every other command installs what it needs
+
+# Each command installs the group of programs and packages that it needs: see local/install.
+install-%:
+	@local/install $*
 
 # No shell in between: Ctrl-C, and a SIGTERM to make, reach the command, which then stops all it started.
-run: install ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY= FAULT=flushall)
+run: install-run ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY= FAULT=flushall)
 	@exec $(PYTHON) -m local.commands.run
 
 faults: export PYTHONPATH := layers/firstcome/python
-faults: install ## Let every fault happen at every external call, then pairs of faults, and check the guarantees (PAIRS=)
+faults: install-verify ## Let every fault happen at every external call, then pairs of faults, and check the guarantees (PAIRS=)
 	@exec $(PYTHON) -m verify.fault_injection.run $(if $(PAIRS),--pairs $(PAIRS))
 
-faults-long: install ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
+faults-long: install-verify ## Break the stack under load for 15 minutes, check the guarantees (MINUTES= CONCURRENCY= CAPACITY= ACKS=0 SEED=)
 	@exec $(PYTHON) -m verify.chaos
 
-up: install ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM, CONTAINER_HOST=ADDRESS for containers too)
+up: install-run ## Start the stack and leave it running (STACK_PARAMETERS="DrainRowsPerSecond=100", AUTH=true to enforce IAM, CONTAINER_HOST=ADDRESS for containers too)
 	@exec $(PYTHON) -m local.commands.up
 
-down: install ## Stop the stack that `make up` started
+down: install-run ## Stop the stack that `make up` started
 	@exec $(PYTHON) -m local.commands.down
 
 # Through the environment, so that a quote in a name stays a quote.
 token: export SUB := $(SUB)
 token: export SCOPE := $(SCOPE)
 token: export TTL := $(TTL)
-token: ## Print a token for the stack: make token SUB=alice [SCOPE=firstcome/operator] [TTL=seconds]
-	@local/install && exec $(PYTHON) -m local.commands.token
+token: install-run ## Print a token for the stack: make token SUB=alice [SCOPE=firstcome/operator] [TTL=seconds]
+	@exec $(PYTHON) -m local.commands.token
 
 invoke: export FUNCTION := $(FUNCTION)
 invoke: export EVENT := $(EVENT)
-invoke: ## Run a built function on the stack: make invoke FUNCTION=ApplyFunction EVENT=events/apply.json
-	@local/install && exec $(PYTHON) -m local.commands.invoke
+invoke: install-run ## Run a built function on the stack: make invoke FUNCTION=ApplyFunction EVENT=events/apply.json
+	@exec $(PYTHON) -m local.commands.invoke
 
-test: ## Run every test
-	@local/install tests && exec $(PYTHON) -m pytest
+test: install-test ## Run every test
+	@exec $(PYTHON) -m pytest
 
 schemathesis: export EXAMPLES := $(EXAMPLES)
 schemathesis: export PYTHONPATH := layers/firstcome/python
-schemathesis: ## Try the API with requests made up from docs/openapi.yaml, right and wrong ones (EXAMPLES=200 SEED=1)
-	@local/install tests && exec $(PYTHON) -m verify.schemathesis.run
+schemathesis: install-verify ## Try the API with requests made up from docs/openapi.yaml, right and wrong ones (EXAMPLES=200 SEED=1)
+	@exec $(PYTHON) -m verify.schemathesis.run
 
 pictures: export SCREENSHOTS := docs/images
-pictures: ## Take the pictures of the console and the claim page anew, in docs/images
-	@local/install tests && exec $(PYTHON) -m pytest tests/browser
+pictures: install-test ## Take the pictures of the console and the claim page anew, in docs/images
+	@exec $(PYTHON) -m pytest tests/browser
 
-mutate: install ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
+mutate: install-verify ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
 	@exec $(PYTHON) -m verify.mutation
 
 bench: export PYTHONPATH := layers/firstcome/python
-bench: install ## Measure against what one would write instead, in ratios of one run (PARTS="rivals drain" QUICK=1)
+bench: install-bench ## Measure against what one would write instead, in ratios of one run (PARTS="rivals drain" QUICK=1)
 	@exec $(PYTHON) -m bench $(PARTS)
 
-cost: install ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
+cost: install-bench ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
 	@exec $(PYTHON) -m bench.parts.cost
 
 check: lint types validate audit test ## Everything a change must pass: lint, types, templates, audit, tests
 
-lint: install
+lint: install-check
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	bash -n local/install
 	bash -n .ci/run
 
-fmt: install ## Format the sources
+fmt: install-check ## Format the sources
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-types: install
+types: install-check
 	$(PYTHON) -m mypy
 
-validate: install
+validate: install-run
 	@exec $(PYTHON) -m local.commands.validate
 
-audit: ## Look for unsafe templates and sources, and for secrets (checkov, bandit, detect-secrets), and known vulnerabilities (pip-audit, where its service answers)
-	@local/install audit && exec $(PYTHON) -m local.commands.audit
+audit: install-audit ## Look for unsafe templates and sources, and for secrets (checkov, bandit, detect-secrets), and known vulnerabilities (pip-audit, where its service answers)
+	@exec $(PYTHON) -m local.commands.audit

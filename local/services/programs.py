@@ -1,4 +1,4 @@
-"""The Debian packages the stack needs, and their programs."""
+"""Where the programs are that come with Debian packages (local/programs.txt) or with Python packages (.venv/bin)."""
 
 from __future__ import annotations
 

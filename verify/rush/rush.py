@@ -220,7 +220,7 @@ def rush_arguments(site: Site, plan: Plan, campaign: str, answers: Path) -> list
     """The arguments with which Locust sends the prepared rush."""
     users = str(min(plan.concurrency, plan.users))
     return [
-        *("--locustfile", str(ROOT / "tests" / "load" / "locustfile.py"), "--headless", "--only-summary"),
+        *("--locustfile", str(ROOT / "verify" / "rush" / "locustfile.py"), "--headless", "--only-summary"),
         *("--host", site.stack.api_url, "--users", users, "--spawn-rate", users),
         *("--campaign", campaign, "--tokens", str(site.tokens), "--answers", str(answers)),
     ]
