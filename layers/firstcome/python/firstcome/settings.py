@@ -175,6 +175,11 @@ class ConsoleSettings:
         )
 
 
+def aws_region(env: Environment = os.environ) -> str:
+    """Read AWS_REGION, or AWS_DEFAULT_REGION where only that is set. Raises `SettingsError`."""
+    return _text(env, "AWS_REGION" if "AWS_REGION" in env else "AWS_DEFAULT_REGION")
+
+
 def mysql_owner_secret_arn(env: Environment = os.environ) -> str:
     """Read MYSQL_OWNER_SECRET_ARN; empty where the stack does not own its MySQL."""
     return env.get("MYSQL_OWNER_SECRET_ARN", "")

@@ -21,6 +21,10 @@ class GateLoginError(GateUnavailableError):
     """Redis refused the user or the password."""
 
 
+class LoginUnavailableError(FirstcomeError):
+    """AWS did not give the login of Redis or MySQL, so nothing was sent to either."""
+
+
 class QueueUnavailableError(FirstcomeError):
     """SQS did not confirm a message: it may or may not be in the queue."""
 
