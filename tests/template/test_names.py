@@ -54,7 +54,6 @@ _PARAMETERS = [
     "OidcOrigins",
     "RunbookUrl",
     "PagesUrl",
-    "UseRdsProxy",
     "RedisHost",
     "RedisPort",
     "RedisTls",

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from firstcome import bootstrap
 from tests.template.cloudformation import FUNCTIONS, SERVICE, nested, template
 from tests.template.forms import GIVEN, SECRET, Form
 
@@ -83,8 +82,6 @@ _SUBNETS = "subnet-1,subnet-2"
         ({"RedisSecretArn": SECRET}, ["RedisSecretComesWithItsRedis"]),
         (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "7"}, ["RebuildOutlastsApply"]),
         (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "8"}, []),
-        (GIVEN | {"UseRdsProxy": "true"}, ["ProxyComesWithOwnMysql"]),
-        ({"UseRdsProxy": "true"}, []),
     ],
 )
 def test_what_does_not_fit_together_is_not_deployed(given: dict[str, str], broken: list[str]) -> None:
@@ -236,43 +233,6 @@ def test_the_functions_user_gets_a_new_password_by_itself_once_it_exists() -> No
     assert rotation["SecretId"] == {"Ref": "UserSecret"}
     assert rotation["RotationRules"]["AutomaticallyAfterDays"] <= 90
     assert rotation["RotateImmediatelyOnUpdate"] is False
-
-
-_PROXYS_OWN = {"AWS::RDS::DBProxy", "AWS::RDS::DBProxyTargetGroup"}
-
-
-def test_there_is_a_proxy_only_when_somebody_asks() -> None:
-    assert Form().resources["Ledger"]["Properties"]["Parameters"]["UseProxy"] == "false"
-    assert Form(UseRdsProxy="true").resources["Ledger"]["Properties"]["Parameters"]["UseProxy"] == "true"
-    made = nested("ledger")["Resources"]
-    proxys = {name for name, made_of in made.items() if made_of["Type"] in _PROXYS_OWN or "Proxy" in name}
-    assert {made[name].get("Condition") for name in proxys} == {"HasProxy"}
-    # Nothing that is always there names what may not be.
-    for name in made.keys() - proxys:
-        assert not {named for named, _ in _named(made[name])} & proxys
-    host = nested("ledger")["Outputs"]["Host"]["Value"]["Fn::If"]
-    assert host[0] == "HasProxy"
-    assert host[1:] == [{"Fn::GetAtt": ["Proxy", "Endpoint"]}, {"Fn::GetAtt": ["Instance", "Endpoint.Address"]}]
-
-
-def test_the_proxy_speaks_tls_and_logs_in_by_secrets_that_it_alone_may_read() -> None:
-    (proxy,) = _of_type("ledger", "AWS::RDS::DBProxy")
-    secrets = [{"Ref": "UserSecret"}, {"Fn::GetAtt": ["Instance", "MasterUserSecret.SecretArn"]}]
-    assert (proxy["RequireTLS"], proxy["EngineFamily"]) == (True, "MYSQL")
-    assert [auth["SecretArn"] for auth in proxy["Auth"]] == secrets
-    assert {(auth["AuthScheme"], auth["IAMAuth"]) for auth in proxy["Auth"]} == {("SECRETS", "DISABLED")}
-    (role,) = _of_type("ledger", "AWS::IAM::Role")
-    (policy,) = role["Policies"]
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert (statement["Action"], statement["Resource"]) == ("secretsmanager:GetSecretValue", secrets)
-
-
-def test_a_function_waits_longer_for_mysql_than_the_proxy_for_a_connection() -> None:
-    (target,) = _of_type("ledger", "AWS::RDS::DBProxyTargetGroup")
-    waits = target["ConnectionPoolConfigurationInfo"]["ConnectionBorrowTimeout"]
-    assert waits < bootstrap.MYSQL_READ_TIMEOUT_SECONDS
-    # A session whose settings the proxy forgot would not be READ COMMITTED.
-    assert "SessionPinningFilters" not in target["ConnectionPoolConfigurationInfo"]
 
 
 def test_no_password_is_in_a_template() -> None:
