@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from firstcome.domain.campaign import Campaign, CampaignRecord, Phase
+from firstcome.domain.campaign import Campaign, CampaignRecord, CampaignState, Phase
 from firstcome.domain.claim import Admission, Claim, IssuedCoupon, LedgerCounts, Overflow, OverflowReason, Settlement
 from firstcome.domain.errors import GateLostError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
 from firstcome.domain.gate import Fence, GateCounts, GateState, GateView, SeatRange
@@ -350,7 +350,9 @@ class MemoryLedger:
             return False
         # A millisecond later each time, so that "newest first" is an order.
         self.clock.time += 1
-        self.records[campaign.campaign_id] = CampaignRecord(campaign, self.clock.now(), self.clock.now())
+        self.records[campaign.campaign_id] = CampaignRecord(
+            campaign, _state(campaign), self.clock.now(), self.clock.now()
+        )
         return True
 
     def update(self, campaign: Campaign) -> None:
@@ -358,7 +360,9 @@ class MemoryLedger:
         self._answer()
         record = self.records.get(campaign.campaign_id)
         if record:
-            self.records[campaign.campaign_id] = replace(record, campaign=campaign, updated_at=self.clock.now())
+            self.records[campaign.campaign_id] = replace(
+                record, campaign=campaign, state=_state(campaign), updated_at=self.clock.now()
+            )
 
     def find(self, campaign_id: str) -> CampaignRecord | None:
         """Implement `Ledger.find`."""
@@ -469,6 +473,10 @@ class MemoryLedger:
                 moved = replace(claim, sequence=sequence)
                 return moved if self._seat(moved) else Overflow(claim, OverflowReason.CODE_TAKEN)
         return Overflow(claim, OverflowReason.NO_SEAT)
+
+
+def _state(campaign: Campaign) -> CampaignState:
+    return CampaignState.PAUSED if campaign.paused else CampaignState.ACTIVE
 
 
 def _age_key(record: CampaignRecord) -> tuple[Millis, str]:

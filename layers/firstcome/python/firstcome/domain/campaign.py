@@ -1,8 +1,10 @@
 """Campaigns: N coupons, open between two instants."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from firstcome.domain.times import Millis
 
@@ -35,6 +37,7 @@ class Campaign:
         capacity: N, from 1 to `CAPACITY_MAX`.
         opens_at: the first instant at which an application is admitted.
         closes_at: the first instant at which none is admitted any more.
+        version: the ledger's: 0 until the campaign has been created in full, then 1, and 1 more with every change.
     """
 
     campaign_id: str
@@ -43,6 +46,26 @@ class Campaign:
     opens_at: Millis
     closes_at: Millis
     paused: bool = False
+    version: int = 0
+
+
+class CampaignState(StrEnum):
+    """What the ledger says of a campaign."""
+
+    CREATING = "creating"
+    """Its row is written; its gate has not been confirmed, and never admitted anybody."""
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ARCHIVED = "archived"
+
+
+class CampaignSort(StrEnum):
+    """The order of a list of campaigns."""
+
+    CREATED = "created"
+    """The newest first."""
+    OPENS_AT = "opens_at"
+    """The next opening first; those that have opened come last, the latest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +73,26 @@ class CampaignRecord:
     """A campaign as the ledger has it."""
 
     campaign: Campaign
+    state: CampaignState
     created_at: Millis
     updated_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignEvent:
+    """An entry of the audit trail.
+
+    Attributes:
+        actor: the operator's user id.
+        before: the fields of the campaign before, None when there was no campaign.
+        after: likewise after.
+        number: its place in the trail of its campaign, from 1; 0 until the ledger has it.
+    """
+
+    campaign_id: str
+    at: Millis
+    actor: str
+    action: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    number: int = 0

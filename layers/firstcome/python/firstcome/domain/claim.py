@@ -90,14 +90,17 @@ class Settlement:
     """What became of a batch of claims in the ledger.
 
     Attributes:
-        issued: the claims that have their row, under the sequence the row has.
+        issued: the claims that have their row, under the sequence and the user id the row has. The user id is a
+            pseudonym when the user was erased.
         reseated: those of them whose seat another user held, so that their sequence changed.
         overflow: the claims without a row.
+        unsettled: the claims that met an error, unlike the rest of the batch; they must be delivered again.
     """
 
     issued: Sequence[Claim]
     reseated: Sequence[Claim]
     overflow: Sequence[Overflow]
+    unsettled: Sequence[Claim] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,30 @@ class IssuedCoupon:
 
 @dataclass(frozen=True, slots=True)
 class LedgerCounts:
-    """How far a campaign's claims are, as the ledger has it."""
+    """How far a campaign's claims are, as the ledger has it.
+
+    Attributes:
+        overflow: claims that found no seat and have none since.
+        highest: the highest sequence that has a row; 0 when none has.
+    """
 
     issued: int
     overflow: int
+    highest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the ledger has of one user or one coupon code."""
+
+    coupon: IssuedCoupon | None
+    overflow: Overflow | None
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A claim whose user id was replaced by a pseudonym, for good; the seat and the code stay taken."""
+
+    sequence: int
+    coupon_code: str
+    pseudonym: str

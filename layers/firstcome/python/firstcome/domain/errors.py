@@ -33,6 +33,14 @@ class LedgerUnavailableError(FirstcomeError):
     """MySQL did not confirm a transaction: it may or may not have been committed."""
 
 
+class CampaignLockedError(LedgerUnavailableError):
+    """Another change of the campaign is under way; nothing was done."""
+
+
+class LedgerSchemaError(FirstcomeError):
+    """The database has a table of the same name that is not Firstcome's; the message names it."""
+
+
 class UnreadableMessageError(FirstcomeError):
     """A queue message is not a claim, and never will be.
 

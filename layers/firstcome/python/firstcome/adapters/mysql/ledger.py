@@ -14,7 +14,7 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.domain.campaign import Campaign, CampaignRecord
+from firstcome.domain.campaign import Campaign, CampaignRecord, CampaignState
 from firstcome.domain.claim import Claim, IssuedCoupon, LedgerCounts, Overflow, OverflowReason, Settlement
 from firstcome.domain.errors import LedgerUnavailableError
 from firstcome.domain.gate import SeatRange
@@ -389,7 +389,7 @@ def _columns(campaign: Campaign) -> tuple[str, int, str, str, str]:
 def _to_record(row: Sequence[Any]) -> CampaignRecord:
     campaign_id, name, capacity, opens_at, closes_at, state, created_at, updated_at = row
     campaign = Campaign(campaign_id, name, capacity, _to_millis(opens_at), _to_millis(closes_at), state == "paused")
-    return CampaignRecord(campaign, _to_millis(created_at), _to_millis(updated_at))
+    return CampaignRecord(campaign, CampaignState(state), _to_millis(created_at), _to_millis(updated_at))
 
 
 def _to_column(instant: Millis) -> str:
