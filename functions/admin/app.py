@@ -5,12 +5,13 @@ from typing import Any
 
 from firstcome import bootstrap, http_api, settings
 from firstcome.domain.campaign import CAPACITY_MAX
+from firstcome.domain.campaign_input import InvalidCampaign, parse_campaign
 from firstcome.domain.claim import IssuedCoupon
 from firstcome.domain.gate import GateState, GateView
 from firstcome.domain.refusal import Refused
 from firstcome.domain.times import to_rfc3339
 from firstcome.http_api import Answer, Event, Request, for_operators
-from firstcome.service.campaigns import CapacityBelowAccepted, InvalidCampaign, Listed, parse_campaign
+from firstcome.service.campaigns import CapacityBelowAccepted, Listed
 from firstcome.service.rebuild import StillUnderWay
 
 _PAGE_DEFAULT = 100

@@ -88,7 +88,9 @@ def test_a_paused_campaign_stays_paused(world: World) -> None:
 def test_a_body_that_is_no_object_is_422(world: World, body: str | None) -> None:
     answer = _send(body)
     assert (answer["statusCode"], code_of(answer)) == (422, "invalid_campaign")
-    assert body_of(answer)["errors"] == [{"field": "body", "rule": "must be a JSON object that gives each field once"}]
+    assert body_of(answer)["errors"] == [
+        {"field": "body", "rule": "must be a JSON object in UTF-8 that gives each field once"}
+    ]
 
 
 def test_wrong_fields_are_422_and_all_named(world: World) -> None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstcome.domain.campaign import CAPACITY_MAX, Campaign
+from firstcome.domain.campaign_input import InvalidCampaign, parse_campaign
 from firstcome.domain.times import from_rfc3339
-from firstcome.service.campaigns import InvalidCampaign, parse_campaign
 
 _OPENS_AT, _CLOSES_AT = "2026-11-23T09:00:00.000Z", "2026-11-30T09:00:00.000Z"
 
@@ -33,28 +33,11 @@ _NO_OBJECT = [
     pytest.param("{'name': 'x'}", id="single quotes"),
     pytest.param("\x00", id="NUL"),
     pytest.param("[" * 9_999, id="deep nesting"),
+    pytest.param('{"name":"\ufffd"}', id="what was no UTF-8"),
     pytest.param('{"capacity":' + "9" * 5_000 + "}", id="more digits than Python reads"),
 ]
 
-_NOT_A_NAME: list[object] = [
-    None,
-    1,
-    True,
-    [],
-    {},
-    "",
-    " ",
-    "\t",
-    "   ",
-    "a\x00",
-    "a\nb",
-    "\x1b[2J",
-    "\ud800",
-    "\u200b",
-    "\ufffd",
-    "n" * 201,
-    "n" * 9_000,
-]
+_NOT_A_NAME: list[object] = [None, 1, True, [], {}, "", "a\nb", "\ud800", "\u202e", "n" * 201, "n" * 9_000]
 
 _NOT_A_CAPACITY: list[object] = [
     None,
@@ -119,18 +102,16 @@ def test_a_campaign_is_read() -> None:
 
 @pytest.mark.parametrize("body", _NO_OBJECT)
 def test_a_body_that_is_no_json_object_says_so(body: str) -> None:
-    assert _wrong(body) == [("body", "must be a JSON object that gives each field once")]
+    assert _wrong(body) == [("body", "must be a JSON object in UTF-8 that gives each field once")]
 
 
 @pytest.mark.parametrize("name", _NOT_A_NAME, ids=lambda value: repr(value)[:16])
-def test_a_name_is_1_to_200_printable_characters(name: object) -> None:
+def test_what_is_no_name_is_named(name: object) -> None:
     assert _wrong_fields(name=name) == ["name"]
 
 
-@pytest.mark.parametrize(
-    "name", ["x", "n" * 200, "🎟" * 200, "Zoë's spring sale – 50 %", " x ", "<b>", "'; DROP TABLE coupon; --"]
-)
-def test_any_printable_name_is_taken_as_it_is(name: str) -> None:
+@pytest.mark.parametrize("name", ["x", "🎟" * 200, " ", "\u3000", "\ufffd", "'; DROP TABLE coupon; --"])
+def test_a_name_is_taken_as_it_is(name: str) -> None:
     campaign = parse_campaign("demo", json.dumps(_FIELDS | {"name": name}))
     assert isinstance(campaign, Campaign)
     assert campaign.name == name

@@ -122,7 +122,7 @@ class TestUser:
         [None, "", 7, True, ["alice"], {"id": "alice"}, "a\x00", "a\nb", "\ud800", "u" * 129, "u" * 1_000_000],
         ids=lambda sub: repr(sub)[:16],
     )
-    def test_a_subject_that_is_missing_or_unprintable_is_403(self, sub: object) -> None:
+    def test_a_subject_that_is_no_user_id_is_403(self, sub: object) -> None:
         with pytest.raises(ProblemError) as caught:
             _ = Request(an_event(_ROUTE, sub=sub)).user_id
         assert (caught.value.answer["statusCode"], code_of(caught.value.answer)) == (403, "invalid_subject")
@@ -155,9 +155,10 @@ class TestOperator:
     def test_the_scope_opens_the_door(self, scope: str) -> None:
         assert http_api.for_operators(_echo)(Request(an_event(_ROUTE, scope=scope)))["statusCode"] == 200
 
+    @pytest.mark.parametrize("scope", [None, "openid"])
     @pytest.mark.parametrize("scp", ["firstcome/operator", "[openid firstcome/operator]"])
-    def test_an_issuer_may_call_the_scope_scp(self, scp: str) -> None:
-        event = an_event(_ROUTE)
+    def test_an_issuer_may_call_the_scope_scp(self, scope: str | None, scp: str) -> None:
+        event = an_event(_ROUTE, scope=scope)
         event["requestContext"]["authorizer"]["jwt"]["claims"]["scp"] = scp
         assert http_api.for_operators(_echo)(Request(event))["statusCode"] == 200
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstcome.domain.campaign import Campaign, Phase, is_campaign_id
-from firstcome.domain.claim import is_coupon_code, is_user_id, new_coupon_code
+from firstcome.domain.claim import is_coupon_code, new_coupon_code
 from firstcome.domain.gate import GateView
 from firstcome.domain.refusal import Refusal
 from firstcome.domain.times import Millis
@@ -81,45 +81,6 @@ class TestCampaignId:
     @given(st.text())
     def test_the_rule_is_that_of_the_design(self, text: str) -> None:
         assert is_campaign_id(text) == bool(re.fullmatch("[a-z0-9][a-z0-9-]{0,62}", text))
-
-
-class TestUserId:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "a",
-            "alice",
-            "auth0|5f7c8ec7c33c6c004bbafe82",
-            "alice@example.com",
-            "{alice}",
-            "user:1:2",
-            "  alice  ",
-            "Zoë",
-            "日本語",
-            "🎟",
-            "u" * 128,
-            "🎟" * 128,
-        ],
-    )
-    def test_up_to_128_printable_characters_are_valid(self, text: str) -> None:
-        assert is_user_id(text)
-
-    @pytest.mark.parametrize("text", ["", "u" * 129, "🎟" * 129, "u" * 1_000_000])
-    def test_an_empty_or_a_longer_one_is_not(self, text: str) -> None:
-        assert not is_user_id(text)
-
-    @pytest.mark.parametrize("text", _CONTROL)
-    def test_control_characters_and_surrogates_are_not(self, text: str) -> None:
-        assert not is_user_id(text)
-
-    @pytest.mark.parametrize("value", _NOT_TEXT)
-    def test_what_is_no_text_is_not(self, value: object) -> None:
-        assert not is_user_id(value)
-
-    @given(st.text(st.characters(codec=None), max_size=130))
-    def test_a_valid_one_can_be_stored_as_utf_8(self, text: str) -> None:
-        if is_user_id(text):
-            assert len(text.encode("utf-8")) <= 4 * 128
 
 
 class TestCouponCode:

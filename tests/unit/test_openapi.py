@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from firstcome.domain.campaign import Campaign, Phase, is_campaign_id
-from firstcome.domain.claim import is_coupon_code
+from firstcome.domain.campaign import Campaign, Phase, is_campaign_id, is_campaign_name
+from firstcome.domain.claim import is_coupon_code, is_user_id
 from firstcome.domain.gate import GateState
 from firstcome.domain.refusal import Refusal
 from firstcome.domain.times import from_rfc3339, to_rfc3339
@@ -277,9 +277,21 @@ def test_the_bounds_of_a_parameter_are_those_that_are_kept(
 
 
 @pytest.mark.parametrize(
-    ("schema", "is_valid"), [("CampaignId", is_campaign_id), ("CouponCode", is_coupon_code)], ids=["id", "code"]
+    ("schema", "is_valid"),
+    [
+        ("CampaignId", is_campaign_id),
+        ("CouponCode", is_coupon_code),
+        ("UserId", is_user_id),
+        ("Name", is_campaign_name),
+    ],
 )
-@pytest.mark.parametrize("text", ["demo", "Demo", "-", "a" * 63, "a" * 64, "0123456789ABCDEF", "I" * 16, "A" * 15])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("demo", "Demo", "-", "a" * 63, "a" * 64, "0123456789ABCDEF", "I" * 16, "A" * 15),
+        *("", "\u3000", "a\x00", "\ud800", "\u202d", "u" * 129, "n" * 201),
+    ],
+)
 def test_the_patterns_are_the_rules_of_the_domain(schema: str, is_valid: Callable[[object], bool], text: str) -> None:
     assert (documentation.faults({"$ref": f"#/components/schemas/{schema}"}, text) == []) == is_valid(text)
 

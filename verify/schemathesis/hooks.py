@@ -5,6 +5,8 @@ from typing import Any
 
 import schemathesis
 
+from firstcome.domain.campaign import is_campaign_name
+
 _LAST = "9999-12-30T00:00:00Z"
 
 
@@ -18,12 +20,12 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
 
 
 def _mended(body: dict[str, Any]) -> dict[str, Any]:
-    """Leave the name its printable characters, and put the instants in order."""
-    printable = "".join(character for character in body["name"] if character.isprintable())
+    """Leave the name what may stand in one, and put the instants in order."""
+    allowed = "".join(character for character in body["name"] if is_campaign_name(character))
     first, second = sorted((body["opens_at"], body["closes_at"]), key=_instant)
     return {
         **body,
-        "name": printable if printable.strip() else "x",
+        "name": allowed or "x",
         "opens_at": first,
         "closes_at": second if _instant(first) < _instant(second) else _LAST,
     }

@@ -13,10 +13,11 @@ from typing import Any
 
 from firstcome.adapters.logs import logger
 from firstcome.domain.campaign import is_campaign_id
-from firstcome.domain.claim import Admission, is_user_id
+from firstcome.domain.claim import USER_ID_MAX, Admission, is_user_id
 from firstcome.domain.errors import FirstcomeError, SettingsError
 from firstcome.domain.gate import GateView
 from firstcome.domain.refusal import Refusal, Refused
+from firstcome.domain.text import RULE
 from firstcome.domain.times import to_rfc3339
 
 type Event = Mapping[str, Any]
@@ -65,7 +66,7 @@ class Request:
         claims = self.event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims") or {}
         subject = claims.get("sub")
         if not is_user_id(subject):
-            detail = "the token's sub must be 1 to 128 printable characters"
+            detail = f"the token's sub must be 1 to {USER_ID_MAX} {RULE}"
             raise ProblemError(problem(HTTPStatus.FORBIDDEN, "invalid_subject", detail))
         return str(subject)
 
@@ -139,9 +140,9 @@ def for_operators(handler: Handler) -> Handler:
     def guarded(request: Request) -> Answer:
         jwt = request.event["requestContext"].get("authorizer", {}).get("jwt", {})
         claims = jwt.get("claims") or {}
-        # Like API Gateway: some issuers say `scp`. A list reaches us as "[one two]".
-        granted = set(str(claims.get("scope") or claims.get("scp") or "").strip("[]").split())
-        if OPERATOR_SCOPE not in granted:
+        # Like API Gateway: either claim grants. A list reaches us as "[one two]".
+        granted = [str(claims.get(name, "")).strip("[]").split() for name in ("scope", "scp")]
+        if not any(OPERATOR_SCOPE in scopes for scopes in granted):
             detail = f"the token must have the scope {OPERATOR_SCOPE}"
             raise ProblemError(problem(HTTPStatus.FORBIDDEN, "missing_scope", detail))
         # Nobody in particular operates nothing: every token says who it is for.

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from firstcome.domain.text import is_text
 from firstcome.domain.times import Millis
 
 CAPACITY_MAX = 10_000_000
 """Coupons a campaign may have at most."""
+
+NAME_MAX = 200
+"""Code points a campaign's name may have at most."""
 
 _CAMPAIGN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -17,6 +21,11 @@ _CAMPAIGN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 def is_campaign_id(text: object) -> bool:
     """Whether the text may name a campaign: 1 to 63 of a-z, 0-9 and -, not starting with -."""
     return isinstance(text, str) and _CAMPAIGN_ID.fullmatch(text) is not None
+
+
+def is_campaign_name(text: object) -> bool:
+    """Whether the text may be a campaign's name: 1 to 200 code points, see `text`."""
+    return is_text(text, NAME_MAX)
 
 
 class Phase(StrEnum):

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from firstcome.domain.text import is_text
 from firstcome.domain.times import Millis
 
 USER_ID_MAX = 128
-"""Characters a user id may have at most."""
+"""Code points a user id may have at most."""
 
 # Crockford's base 32: no I, L, O or U, so a code can be read out and typed. https://www.crockford.com/base32.html
 _CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -23,8 +24,8 @@ _COUPON_CODE = re.compile(f"[{_CODE_ALPHABET}]{{{_CODE_LENGTH}}}")
 
 
 def is_user_id(text: object) -> bool:
-    """Whether the text may name a user: 1 to 128 printable characters."""
-    return isinstance(text, str) and 1 <= len(text) <= USER_ID_MAX and text.isprintable()
+    """Whether the text may name a user: 1 to 128 code points, see `text`."""
+    return is_text(text, USER_ID_MAX)
 
 
 def is_coupon_code(text: object) -> bool:
