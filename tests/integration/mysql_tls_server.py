@@ -43,7 +43,7 @@ class MariadbTlsServer:
         self._workspace, self._processes = Workspace(folder), Processes()
         self._workspace.empty()
         _write(LOCALHOST, self._workspace.data)
-        options = [f"--ssl-{name}={_path(self._workspace.data, name)}" for name in ("cert", "key")]
+        options = ["--ssl", *(f"--ssl-{name}={_path(self._workspace.data, name)}" for name in ("cert", "key"))]
         install_database(self._processes, self._workspace)
         address = with_free_port(lambda port: start_mariadb(self._processes, self._workspace, port, options))
         self.port = address.port
