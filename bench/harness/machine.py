@@ -22,8 +22,8 @@ def describe_machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "python": platform.python_version(),
-        "redis": _version_of("redis-server"),
-        "mariadb": _version_of("mariadbd"),
+        "redis": _version_of(find_program("redis-server")),
+        "mariadb": _version_of(find_program("mariadbd")),
         "load_at_start": load(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -43,6 +43,6 @@ def _cpu_model() -> str:
 
 
 def _version_of(program: str) -> str:
-    told = subprocess.run([find_program(program), "--version"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"\d+\.\d+[^\s,]*", told)
     return found[0] if found else told.strip()

@@ -28,7 +28,7 @@ def install_database(processes: Processes, workspace: Workspace) -> None:
     folder = workspace.data / "mariadb"
     folder.mkdir()
     options = ["--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=16M"]
-    processes.run(_program("mariadb-install-db", options, workspace, folder))
+    processes.run(_program(find_program("mariadb-install-db"), options, workspace, folder))
 
 
 def start_mariadb(
@@ -59,15 +59,16 @@ def start_mariadb_again(
         "--innodb-buffer-pool-size=64M",
         *more_options,
     ]
-    program = _program(LOG, options, workspace, folder)
+    program = _program(find_program(LOG), options, workspace, folder)
     wait_until_ready(processes.start(program), program, lambda: _answers(address))
 
 
-def _program(name: str, options: list[str], workspace: Workspace, folder: Path) -> Program:
+def _program(path: str, options: list[str], workspace: Workspace, folder: Path) -> Program:
     # As root, the server wants to be told that this is meant.
     user = ["--user=root"] if os.geteuid() == 0 else []
     # The data folder is the working folder: the installer takes a path with a space in it for two.
-    command = [find_program(name), "--no-defaults", "--datadir=.", *user, *options]
+    command = [path, "--no-defaults", "--datadir=.", *user, *options]
+    name = Path(path).name
     return Program(name, command, workspace.service_environment(), folder, workspace.log(name))
 
 
