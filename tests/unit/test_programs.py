@@ -15,10 +15,11 @@ from tree_sitter import Language, Parser, Query, QueryCursor
 # Brought by packages of local/requirements, into .venv/bin.
 OF_PYTHON_PACKAGES = {"cfn-lint", "python3.13", "sam", "st"}
 # No Debian is without these; uv is used where it is.
-ALWAYS_THERE = """
+_ALWAYS_THERE = """
     apt-cache apt-get awk bash cat chroot cksum cp cut dirname find flock grep id mkdir mktemp mount paste rm sed sort
     systemctl tail touch unshare uv wc
 """
+NOT_LISTED = OF_PYTHON_PACKAGES | set(_ALWAYS_THERE.split())
 FINDERS = {"find_program", "shutil.which"}
 # What takes a command, and where among its arguments.
 _OF_SUBPROCESS = ("run", "Popen", "call", "check_call", "check_output")
@@ -106,7 +107,7 @@ def test_a_launched_program_is_found(source: str, program: str) -> None:
 
 
 def test_every_program_that_python_starts_is_listed(repository: Path) -> None:
-    known = listed(repository).keys() | OF_PYTHON_PACKAGES
+    known = listed(repository).keys() | NOT_LISTED
     scripts = [path for path in sources(repository) if path.suffix == ".py" or b"python" in first_line(path)]
     started = {path: set(launched(ast.parse(path.read_text(encoding="utf-8")))) for path in scripts}
     assert {path: unlisted for path, names in started.items() if (unlisted := names - known)} == {}
@@ -132,7 +133,7 @@ def recipes(makefile: str) -> str:
 
 
 def test_every_program_that_a_script_or_a_recipe_starts_is_listed(repository: Path) -> None:
-    known = listed(repository).keys() | OF_PYTHON_PACKAGES | set(ALWAYS_THERE.split())
+    known = listed(repository).keys() | NOT_LISTED
     scripts = [path for path in sources(repository) if b"bash" in first_line(path)]
     makefiles = [path for path in sources(repository) if path.name == "Makefile"]
     texts = {path: path.read_text(encoding="utf-8") for path in scripts}
