@@ -268,6 +268,7 @@ class MemoryQueue:
     is_down: bool = False
     refuses: set[str] = field(default_factory=set)
     delivered: int = 0
+    delays: dict[str, int] = field(default_factory=dict)
 
     def send(self, claim: Claim) -> None:
         """Implement `ClaimSender.send`."""
@@ -288,6 +289,12 @@ class MemoryQueue:
         if self.is_down:
             raise QueueUnavailableError("down")
         return len(self.sent) - self.delivered
+
+    def delay(self, seconds: Mapping[str, int]) -> None:
+        """Implement `ClaimQueue.delay`; `delays` is what was asked for."""
+        if self.is_down:
+            raise QueueUnavailableError("down")
+        self.delays.update(seconds)
 
 
 @dataclass

@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from firstcome import bootstrap
 from firstcome.adapters.logs import logger
 from firstcome.adapters.metrics import Metric
-from firstcome.service.drain import DrainReport
+from firstcome.service.drain import DrainReport, Message
 
 _RESERVE_MS = 12_000
 """Time kept for the last chunk: connecting (3 s), a reply of MySQL (8 s), and the way back."""
@@ -17,15 +18,15 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Drain one batch; returns the messages to deliver again (ReportBatchItemFailures).
 
     Raises:
-        LedgerUnavailableError: MySQL does not take the batch. It is raised on purpose: item failures would keep SQS
-            polling at full speed, an error makes it back off.
+        LedgerUnavailableError: MySQL does not take the batch, which comes back within seconds. It is raised on purpose:
+            item failures would keep SQS polling at full speed, an error makes it back off.
     """
-    bodies = {record["messageId"]: record["body"] for record in event["Records"]}
-    report = bootstrap.drain().drain(bodies, context.get_remaining_time_in_millis() - _RESERVE_MS)
+    messages = {record["messageId"]: _to_message(record) for record in event["Records"]}
+    report = bootstrap.drain().drain(messages, context.get_remaining_time_in_millis() - _RESERVE_MS)
     logger().info(
         "drained",
         extra={
-            "received": len(bodies),
+            "received": len(messages),
             "issued": len(report.issued),
             "reseated": len(report.reseated),
             "overflow": len(report.overflow),
@@ -42,6 +43,11 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         )
     _count(report)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failed]}
+
+
+def _to_message(record: Mapping[str, Any]) -> Message:
+    receive_count = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+    return Message(record["body"], record.get("receiptHandle", ""), receive_count)
 
 
 def _count(report: DrainReport) -> None:

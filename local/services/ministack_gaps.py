@@ -2,7 +2,7 @@
 
 It does not import an HTTP API's OpenAPI body, so the API has no routes; does not set a function's reserved concurrency;
 keeps a queue mapping's limit as text where it then wants a number, so the mapping delivers nothing; and, where it
-enforces IAM, asks for a right to send batches, which AWS does not have.
+enforces IAM, asks for rights to send and to hide messages in batches, which AWS does not have.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ INTEGRATION = "x-amazon-apigateway-integration"
 AUTHORIZER = "x-amazon-apigateway-authorizer"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "x-amazon-apigateway-any-method"}
 NO_AUTHORIZATION = "NONE"
-SEND = "sqs:SendMessage"
+IN_BATCHES = ("sqs:SendMessage", "sqs:ChangeMessageVisibility")
+"""Rights that are one right at AWS, for one message and for a batch."""
 
 
 def complete_deployment(template: DeployedTemplate) -> None:
@@ -28,7 +29,7 @@ def complete_deployment(template: DeployedTemplate) -> None:
     _limit_functions(template)
     _limit_queue_mappings(template)
     _follow_the_latest(template)
-    _let_batches_be_sent(template)
+    _allow_batches(template)
 
 
 class _HttpApi:
@@ -125,13 +126,13 @@ def _follow_the_latest(template: DeployedTemplate) -> None:
         functions.update_alias(FunctionName=function, Name=name, FunctionVersion="$LATEST")
 
 
-def _let_batches_be_sent(template: DeployedTemplate) -> None:
-    """Add to each role that may send messages to a queue that it may send them in batches: at AWS that is one right."""
+def _allow_batches(template: DeployedTemplate) -> None:
+    """Add to each role that may send or hide messages that it may do so in batches."""
     iam = client("iam", template.endpoint_url)
     for role in template.of_type("AWS::IAM::Role"):
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
             for statement in document["Statement"]:
                 actions = _as_list(statement["Action"])
-                statement["Action"] = [*actions, f"{SEND}Batch"] if SEND in actions else actions
+                statement["Action"] = [*actions, *(f"{action}Batch" for action in IN_BATCHES if action in actions)]
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))

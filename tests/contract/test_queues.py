@@ -30,6 +30,9 @@ class MemoryWorld:
         assert isinstance(self.queue, MemoryQueue)
         return self.queue.sent
 
+    def receipts(self) -> list[str]:
+        return [str(number) for number in range(len(self.queued()))]
+
     def buried(self) -> dict[str, tuple[str, str]]:
         assert isinstance(self.dead_letters, MemoryDeadLetters)
         return self.dead_letters.buried
@@ -47,6 +50,9 @@ class SqsWorld:
 
     def queued(self) -> list[Claim]:
         return [from_body(message["Body"]) for message in self._receive_all(self.queue_url)]
+
+    def receipts(self) -> list[str]:
+        return [message["ReceiptHandle"] for message in self._receive_all(self.queue_url)]
 
     def buried(self) -> dict[str, tuple[str, str]]:
         found = {}
@@ -92,6 +98,19 @@ def test_any_number_of_claims_is_sent_and_confirmed(world: MemoryWorld | SqsWorl
     assert world.queue.send_all(claims) == claims
 
     assert sorted(world.queued(), key=lambda claim: claim.sequence) == claims
+
+
+def test_a_delivery_that_is_delayed_comes_back_sooner_than_the_queue_would_bring_it(
+    world: MemoryWorld | SqsWorld,
+) -> None:
+    """moto knows the new timeout only by what it hands out: with a delay of 0, at once."""
+    claims = [a_claim("demo", sequence) for sequence in range(1, 12)]
+    world.queue.send_all(claims)
+    receipts = world.receipts()
+
+    world.queue.delay(dict.fromkeys(receipts, 0))
+
+    assert len(receipts) == len(world.queued()) == 11
 
 
 @pytest.mark.parametrize("count", [1, 11])

@@ -37,7 +37,7 @@ _LET_IN = "InvalidParameterValue"
 _MAY = {
     "apply": {"send a claim"},
     # Receiving, and counting what is in a queue, are for the mapping of its queue.
-    "drain": {"receive a claim", "count claims", "send a dead letter", "read the secret"},
+    "drain": {"receive a claim", "hide a claim", "count claims", "send a dead letter", "read the secret"},
     "relay": {"send a claim", "count claims", "read the secret"},
     "admin": {"send a claim", "count claims", "count dead letters", "read the secret"},
 }
@@ -78,6 +78,9 @@ class Caller:
             "send a claim": lambda: sqs.send_message(QueueUrl=claims, MessageBody="{}", DelaySeconds=901),
             "receive a claim": lambda: sqs.receive_message(QueueUrl=claims, VisibilityTimeout=0),
             "count claims": lambda: sqs.get_queue_attributes(QueueUrl=claims, AttributeNames=["All"]),
+            "hide a claim": lambda: sqs.change_message_visibility_batch(
+                QueueUrl=claims, Entries=[{"Id": "0", "ReceiptHandle": "none", "VisibilityTimeout": 0}]
+            ),
             "purge the claims": lambda: sqs.purge_queue(QueueUrl=claims),
             "delete the queue": lambda: sqs.delete_queue(QueueUrl=claims),
             "send a dead letter": lambda: sqs.send_message(QueueUrl=dead_letters, MessageBody="{}", DelaySeconds=901),

@@ -23,7 +23,7 @@ from firstcome.domain.message import to_body
 from firstcome.domain.refusal import Refused
 from firstcome.service.apply import Applications
 from firstcome.service.campaigns import Campaigns
-from firstcome.service.drain import Drain
+from firstcome.service.drain import Drain, Message
 from firstcome.service.ports import ClaimQueue, ClaimSender, Gate, Ledger
 from firstcome.service.rate_limit import RateLimit
 from firstcome.service.rebuild import Rebuild
@@ -63,7 +63,9 @@ class ServiceMachine(RuleBasedStateMachine):
         self.sender = cast(ClaimSender, self.parts["queue"])
         self.ledger = cast(Ledger, self.parts["ledger"])
         self.clock, self.dead_letters = FakeClock(), MemoryDeadLetters()
-        self.drain = Drain(self.ledger, self.gate, self.dead_letters, RateLimit(1000, 2, self.clock))
+        self.drain = Drain(
+            self.ledger, self.gate, self.queue, self.dead_letters, RateLimit(1000, 2, self.clock), self.clock
+        )
         self.rebuild = Rebuild(self.gate, self.ledger, self.queue, self.clock, quiet_ms=0)
         self.relay = Relay(self.gate, self.queue, self.ledger, self.rebuild, after_ms=0, has_time=lambda: True)
         self.operator = Campaigns(self.gate, self.ledger, self.dead_letters, self.clock, hold_ms=0)
@@ -98,9 +100,9 @@ class ServiceMachine(RuleBasedStateMachine):
     @rule(picks=picks, again=st.booleans(), has_junk=st.booleans(), fault=faults)
     def deliver(self, *, picks: list[int], again: bool, has_junk: bool, fault: Fault | None) -> None:
         sent = self.messages.sent
-        bodies = {str(pick): to_body(sent[pick]) for pick in picks if pick < len(sent)}
+        bodies = {str(pick): Message(to_body(sent[pick])) for pick in picks if pick < len(sent)}
         if has_junk:
-            bodies["junk"] = "no claim"
+            bodies["junk"] = Message("no claim")
         self._arm(fault)
         with suppress(LedgerUnavailableError):
             report = self.drain.drain(bodies, PLENTY_MS)

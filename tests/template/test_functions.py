@@ -29,6 +29,7 @@ _QUEUES: dict[str, list[tuple[str, object]]] = {
         ("sqs:ReceiveMessage", _CLAIM_QUEUE),
         ("sqs:DeleteMessage", _CLAIM_QUEUE),
         ("sqs:GetQueueAttributes", _CLAIM_QUEUE),
+        ("sqs:ChangeMessageVisibility", _CLAIM_QUEUE),
         ("sqs:SendMessage", _DEAD_LETTER_QUEUE),
     ],
     "AdminFunction": [

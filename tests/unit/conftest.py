@@ -88,7 +88,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     applications = Applications(made.gate, made.queue, SoldOutMemory(made.clock), made.clock)
     monkeypatch.setattr(bootstrap, "applications", lambda: applications)
     monkeypatch.setattr(bootstrap, "dead_letters", lambda: made.dead_letters)
-    drain = Drain(made.ledger, made.gate, made.dead_letters, RateLimit(200, 2, made.clock))
+    drain = Drain(made.ledger, made.gate, made.queue, made.dead_letters, RateLimit(200, 2, made.clock), made.clock)
     monkeypatch.setattr(bootstrap, "drain", lambda: drain)
     monkeypatch.setattr(
         bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters, made.clock, 0)

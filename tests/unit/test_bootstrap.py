@@ -376,7 +376,7 @@ class TestBuilding:
         slept: list[float] = []
         monkeypatch.setattr(time, "sleep", slept.append)
         monkeypatch.setattr(time, "monotonic_ns", lambda: 0)
-        assert [len(chunk) for chunk in bootstrap.drain().pace.chunks(range(25), 60_000)] == [10, 10, 5]
+        assert [len(chunk) for chunk in bootstrap.drain().rate_limit.chunks(range(25), 60_000)] == [10, 10, 5]
         assert slept == [0.1, 0.1, 0.05]
 
 

@@ -30,8 +30,18 @@ class Context:
         return self.ends_at - self.clock.now()
 
 
-def _records(*bodies: str) -> dict[str, Any]:
-    return {"Records": [{"messageId": f"m{number}", "body": body} for number, body in enumerate(bodies, start=1)]}
+def _records(*bodies: str, receive_count: int = 1) -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "messageId": f"m{number}",
+                "receiptHandle": f"r{number}",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": str(receive_count)},
+            }
+            for number, body in enumerate(bodies, start=1)
+        ]
+    }
 
 
 def _drain(world: World, *messages: Claim | str, timeout_ms: int = _TIMEOUT_MS) -> list[str]:
@@ -166,6 +176,69 @@ class TestLedgerDown:
         assert len(_issued(world)) == 10
         assert _drain(world, *claims) == []
         assert _issued(world) == claims
+
+
+class TestBackoff:
+    @pytest.mark.parametrize(
+        ("receive_count", "seconds"), [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 180), (999, 180)]
+    )
+    def test_what_mysql_did_not_take_comes_back_later_each_time(
+        self, world: World, receive_count: int, seconds: int
+    ) -> None:
+        world.open()
+        world.ledger.is_down = True
+        event = _records(to_body(a_claim("demo", 1)), "not a claim", receive_count=receive_count)
+        with pytest.raises(LedgerUnavailableError):
+            lambda_handler(event, Context(world.clock))
+        assert world.queue.delays == {"r1": seconds, "r2": seconds}
+
+    def test_a_worker_waits_five_seconds_from_one_attempt_to_the_next(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.open()
+        began = world.clock.now()
+
+        def fail_after(duration_ms: int) -> Any:
+            def fail(_: Any) -> Any:
+                world.clock.time += duration_ms
+                raise LedgerUnavailableError("down")
+
+            return fail
+
+        monkeypatch.setattr(world.ledger, "issue", fail_after(1_000))
+        with pytest.raises(LedgerUnavailableError):
+            _drain(world, a_claim("demo", 1))
+        assert (world.clock.now() - began, world.clock.slept_ms) == (5_000, 4_000)
+        monkeypatch.setattr(world.ledger, "issue", fail_after(8_000))
+        with pytest.raises(LedgerUnavailableError):
+            _drain(world, a_claim("demo", 1))
+        assert world.clock.slept_ms == 4_000
+
+    def test_a_queue_that_takes_no_delay_changes_nothing_else(self, world: World) -> None:
+        world.open()
+        world.ledger.is_down = world.queue.is_down = True
+        with pytest.raises(LedgerUnavailableError):
+            _drain(world, a_claim("demo", 1))
+
+    def test_only_the_claims_that_met_an_error_come_back_and_soon(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.open()
+        good, bad = a_claim("demo", 1), a_claim("demo", 2)
+        issue = world.ledger.issue
+
+        def fail_for_one(claims: Any) -> Any:
+            return replace(issue([claim for claim in claims if claim != bad]), unsettled=[bad])
+
+        monkeypatch.setattr(world.ledger, "issue", fail_for_one)
+        assert _drain(world, good, bad, bad) == ["m2", "m3"]
+        assert _issued(world) == [good]
+        assert world.queue.delays == {"r2": 5, "r3": 5}
+
+    def test_what_there_was_no_time_for_comes_back_after_the_visibility_timeout(self, world: World) -> None:
+        world.open(capacity=200)
+        _drain(world, *(a_claim("demo", sequence) for sequence in range(1, 21)), timeout_ms=5_000)
+        assert world.queue.delays == {}
 
 
 class TestSeats:

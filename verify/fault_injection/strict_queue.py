@@ -117,6 +117,14 @@ class StrictQueue:
         message.is_deleted = True
         self._note_counts()
 
+    def hide(self, receipt: str, hidden_ms: int) -> None:
+        """Change how long a delivery stays hidden, from now on; an outdated receipt changes nothing."""
+        message = self._by_receipt.get(receipt)
+        if message is None or message.receipt != receipt:
+            return
+        message.visible_at = self.clock.now() + hidden_ms
+        heapq.heappush(self._hidden, (message.visible_at, self._next_number(), message))
+
     def counts(self) -> tuple[int, int]:
         """Return about how many messages are waiting, and received but not deleted: as they were some time ago."""
         if not self.rules.count_lag_ms:

@@ -79,6 +79,18 @@ class StrictSqs:
             raise _error("GetQueueAttributes", "InvalidAttributeName")
         return {"Attributes": {name: value for name, value in told.items() if name in asked or "All" in asked}}
 
+    def change_message_visibility_batch(self, **parameters: Any) -> dict[str, Any]:
+        """Change how long up to ten deliveries stay hidden."""
+        _check("ChangeMessageVisibilityBatch", parameters, {"QueueUrl", "Entries"}, set())
+        queue = self._queue("ChangeMessageVisibilityBatch", parameters["QueueUrl"])
+        entries: Sequence[Mapping[str, Any]] = parameters["Entries"]
+        if not 1 <= len(entries) <= ENTRIES_MAX:
+            raise _error("ChangeMessageVisibilityBatch", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
+        for entry in entries:
+            _check("ChangeMessageVisibilityBatch", entry, {"Id", "ReceiptHandle", "VisibilityTimeout"}, set())
+            queue.hide(entry["ReceiptHandle"], entry["VisibilityTimeout"] * 1000)
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
+
     def _queue(self, operation: str, url: str) -> StrictQueue:
         if url not in self.queues:
             raise _error(operation, "AWS.SimpleQueueService.NonExistentQueue")

@@ -46,6 +46,12 @@ class WiredSqs:
         """Count."""
         return self._call("GetQueueAttributes", lambda: self.client.get_queue_attributes(**parameters))
 
+    def change_message_visibility_batch(self, **parameters: Any) -> Any:
+        """Hide deliveries for another time."""
+        return self._call(
+            "ChangeMessageVisibilityBatch", lambda: self.client.change_message_visibility_batch(**parameters)
+        )
+
     def _call(self, name: str, do: Callable[[], Any]) -> Any:
         return self.wire.call(f"sqs {name}", ALL_KINDS, ERRORS, do, do)
 

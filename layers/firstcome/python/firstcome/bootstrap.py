@@ -146,11 +146,14 @@ def drain() -> "Drain":
     from firstcome.service.rate_limit import RateLimit
 
     pace = settings.RateLimitSettings.from_env()
+    clock = MonotonicClock()
     return Drain(
         ledger=ledger(),
         gate=gate(),
+        queue=claim_queue(),
         dead_letters=dead_letters(),
-        pace=RateLimit(pace.rows_per_second, pace.workers, MonotonicClock()),
+        rate_limit=RateLimit(pace.rows_per_second, pace.workers, clock),
+        clock=clock,
     )
 
 

@@ -12,7 +12,10 @@ from firstcome.domain.message import to_body
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+    from mypy_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        SendMessageBatchRequestEntryTypeDef,
+    )
 
 _BATCH_AT_MOST = 10
 """Messages SQS takes in one SendMessageBatch."""
@@ -50,6 +53,18 @@ class SqsClaimQueue:
     def count(self) -> int:
         """Implement `ClaimQueue.count`."""
         return _count(self._client, self._queue_url)
+
+    def delay(self, seconds: Mapping[str, int]) -> None:
+        """Implement `ClaimQueue.delay`. A receipt that is no longer the message's newest changes nothing."""
+        for batch in batched(seconds.items(), _BATCH_AT_MOST, strict=False):
+            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+                {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": hidden}
+                for index, (receipt, hidden) in enumerate(batch)
+            ]
+            try:
+                self._client.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)
+            except (BotoCoreError, ClientError) as exc:
+                raise QueueUnavailableError("the queue did not take a delay") from exc
 
 
 class SqsDeadLetters:

@@ -110,6 +110,9 @@ class ClaimQueue(Protocol):
     def count(self) -> int:
         """Return about how many messages are waiting or being worked on."""
 
+    def delay(self, seconds: Mapping[str, int]) -> None:
+        """Hide deliveries, given as receipt -> seconds from now, instead of for the queue's visibility timeout."""
+
 
 class DeadLetters(Protocol):
     """Where messages go that nobody can read."""
