@@ -47,7 +47,7 @@ def outcome(*more: Answer, users: int = 4) -> Outcome:
         *more,
     ]
     rows = [Row(1, "ann", "CODE1"), Row(2, "ben", "CODE2")]
-    evidence = Evidence(2, users, answers, rows, Gate(2, frozenset({"ann", "ben"}), frozenset()))
+    evidence = Evidence("rush", 2, answers, rows, Gate(2, {"ann": (1, "CODE1"), "ben": (2, "CODE2")}), applicants=users)
     samples = [Sample(START + at, number) for at, number in ((0.5, 0), (1.5, 1), (2.0, 2), (2.5, 2))]
     return Outcome(Plan(2, users, 8), answers, samples, check(evidence))
 
@@ -115,17 +115,16 @@ def test_the_description_is_short_and_names_every_guarantee() -> None:
 
 
 def test_the_description_shows_the_first_problems_of_many() -> None:
-    evidence = Evidence(9, 9, [answer("apply", f"user-{n}", 202, 0, **coupon(n)) for n in range(1, 10)], [], NO_GATE)
+    answers = [answer("apply", f"user-{n}", 202, 0, **coupon(n)) for n in range(1, 10)]
+    gate = Gate(9, {f"user-{n}": (n, f"CODE{n}") for n in range(1, 10)})
+    evidence = Evidence("rush", 9, answers, [], gate)
     lost = Outcome(Plan(9, 9, 1), evidence.answers, [Sample(START, 0)], check(evidence))
     text = describe(summarise(lost), lost.verdict)
 
     assert text.startswith("9 coupons, 9 users -> 0 issued, BROKEN: G3, G4\n")
     assert "G3 BROKEN" in text
-    assert "user-1 was told CODE1 (sequence 1) and has no row" in text
+    assert "user-1 was given CODE1 (sequence 1) and has no row" in text
     assert "and 6 more" in text
-
-
-NO_GATE = Gate(0, frozenset(), frozenset())
 
 
 class Page(HTMLParser):
@@ -181,7 +180,7 @@ def test_the_page_escapes_what_came_from_outside() -> None:
 
 
 def test_a_rush_without_any_answer_still_has_a_page() -> None:
-    evidence = Evidence(1, 1, [], [], NO_GATE)
+    evidence = Evidence("rush", 1, [], [], Gate(0, {}), applicants=1)
     empty = Outcome(Plan(1, 1, 1), [], [], check(evidence))
     result = summarise(empty)
 

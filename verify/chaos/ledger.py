@@ -69,13 +69,6 @@ class ConnectionWatch:
                 self.most = max(self.most, int(found[0]))
 
 
-def read_overflow(ledger: Connection, campaign: str) -> dict[str, str]:
-    """Users of `campaign` whose claim found no seat, with its code."""
-    with ledger.cursor() as cursor:
-        cursor.execute("SELECT user_id, coupon_code FROM overflow WHERE campaign_id = %s", (campaign,))
-        return {str(user): str(code) for user, code in cursor.fetchall()}
-
-
 def read_issue_times(ledger: Connection) -> list[datetime]:
     """When each coupon was written, of all campaigns."""
     with ledger.cursor() as cursor:

@@ -27,6 +27,7 @@ from local.services.ports import with_free_port
 from local.services.processes import Processes
 from local.services.redis_server import RedisServer, start_redis
 from verify.chaos.forwarder import Forwarder
+from verify.guarantees import DeadLetter
 from verify.rush.rush import Site
 
 READY_SECONDS = 60.0
@@ -122,10 +123,19 @@ class BreakableSite:
         """Messages in the claim queue, those being worked on included."""
         return self._depth(self.stack.claim_queue_url)
 
-    @property
-    def dead_letters(self) -> int:
-        """Messages in the dead-letter queue."""
-        return self._depth(self.stack.dead_letter_queue_url)
+    def dead_letters(self) -> list[DeadLetter]:
+        """The messages in the dead-letter queue."""
+        found: list[DeadLetter] = []
+        with endpoint_failures(self.site.workspace):
+            sqs = client("sqs", self.stack.aws_endpoint_url)
+            while messages := sqs.receive_message(
+                QueueUrl=self.stack.dead_letter_queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["reason"]
+            ).get("Messages"):
+                reasons = [
+                    one.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "") for one in messages
+                ]
+                found += [DeadLetter(one["Body"], reason) for one, reason in zip(messages, reasons, strict=True)]
+        return found
 
     def kill_mariadb(self) -> None:
         """Kill the ledger's server."""

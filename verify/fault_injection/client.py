@@ -9,9 +9,9 @@ from typing import Any
 
 from tests.unit.api_events import an_event, an_operators_event
 from verify.fault_injection.faults import CallErrors, Kind
-from verify.fault_injection.history import Request
 from verify.fault_injection.strict_mapping import FunctionError
 from verify.fault_injection.world import MINUTE_MS, StuckError, World
+from verify.rush.answers import UNKNOWN_OUTCOMES, Answer
 
 APPLY = "POST /campaigns/{campaign_id}/coupons"
 MINE = "GET /campaigns/{campaign_id}/coupons/mine"
@@ -35,11 +35,11 @@ class Client:
 
     world: World
 
-    def apply(self, user: str) -> Request:
+    def apply(self, user: str) -> Answer:
         """Apply for a coupon until the outcome is known."""
         return self._insist_as(user, "apply", APPLY)
 
-    def mine(self, user: str) -> Request:
+    def mine(self, user: str) -> Answer:
         """Ask for one's coupon until there is an answer."""
         return self._insist_as(user, "mine", MINE)
 
@@ -96,14 +96,19 @@ class Client:
             return None
         return answer
 
-    def _insist_as(self, user: str, kind: str, route: str) -> Request:
+    def ask_as(self, user: str, kind: str, route: str) -> Answer:
+        """Make one request of a user, whatever the answer."""
+        answer = to_answer(user, kind, self.ask(route, user), self.world.clock.now())
+        self.world.answers.append(answer)
+        return answer
+
+    def _insist_as(self, user: str, kind: str, route: str) -> Answer:
         for wait in self._waits(f"{user} got no answer to {kind}"):
-            answer = self.ask(route, user)
-            request = self.world.history.note(user, kind, answer)
-            if _is_definite(answer):
+            answer = self.ask_as(user, kind, route)
+            if answer.status not in UNKNOWN_OUTCOMES:
                 break
             wait()
-        return request
+        return answer
 
     def _insist(self, route: str, user: str = "", **parts: Any) -> Mapping[str, Any]:
         for wait in self._waits(f"no answer to {route}"):
@@ -123,4 +128,22 @@ class Client:
 
 
 def _is_definite(answer: Mapping[str, Any] | None) -> bool:
-    return answer is not None and answer["statusCode"] < 500
+    return answer is not None and answer["statusCode"] not in UNKNOWN_OUTCOMES
+
+
+def to_answer(user: str, kind: str, answer: Mapping[str, Any] | None, at_ms: int) -> Answer:
+    """Read what a function answered a user; None for no answer."""
+    body = json.loads(answer["body"]) if answer else {}
+    return Answer(
+        kind=kind,
+        index=0,
+        user=user,
+        status=answer["statusCode"] if answer else 0,
+        code=body.get("code"),
+        sequence=body.get("sequence"),
+        coupon_code=body.get("coupon_code"),
+        accepted_at=body.get("accepted_at"),
+        started=at_ms / 1000,
+        latency_ms=0,
+        coupon_status=body.get("status") if body.get("coupon_code") else None,
+    )

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tests.fakes import FakeClock
-from verify.fault_injection.checker import Load
 from verify.fault_injection.faults import Wire
+from verify.guarantees import Load
 
 
 class MysqlConnection(Protocol):
@@ -51,6 +51,9 @@ class LoadMeter:
         if rows:
             self._rows.append((self.clock.now(), rows))
 
-    def reading(self) -> Load:
+    def reading(self, rows_per_second: int, workers: int) -> Load:
         """Return the load so far."""
-        return Load(self._most.get("drain", 0), self._most.get("apply", 0), list(self._rows))
+        connections = {"drain": (self._most.get("drain", 0), workers), "apply": (self._most.get("apply", 0), 0)}
+        # A worker that was killed does not wait for the time its rows are worth.
+        rows = [] if self.wire.fired else list(self._rows)
+        return Load(rows, rows_per_second, workers, connections)

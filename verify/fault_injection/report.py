@@ -32,7 +32,7 @@ def _table(tally: Tally) -> str:
 
 def _example(told: Told) -> str:
     faults = "; ".join(f"{call}, {kind.value}" for call, kind in told.fired)
-    broken = "\n".join(f"    {violation.guarantee}: {violation.detail}" for violation in told.violations)
+    broken = "\n".join(f"    {name}: {problem}" for name, problems in told.violations.items() for problem in problems)
     plan = {number: kind.name for number, kind in told.plan.items()}
     return f"VIOLATION in '{told.scenario.name}' {plan}: {faults}\n{broken}"
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from verify.fault_injection import naive, report, scenarios
-from verify.fault_injection.checker import GUARANTEES
 from verify.fault_injection.servers import FOLDER, started_servers
 from verify.fault_injection.suite import STUCK, Plan, Tally, pairs_after, sampled, singles, tell
 from verify.fault_injection.world import Servers, World
+from verify.guarantees import GUARANTEES
 
 PAIRS_AT_MOST = 2_000
 SEED = 20_261_123

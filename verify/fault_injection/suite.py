@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from verify.fault_injection.checker import GUARANTEES, Violation, check
 from verify.fault_injection.client import Client
 from verify.fault_injection.faults import Call, Kind
 from verify.fault_injection.scenarios import Scenario
 from verify.fault_injection.strict_queue import QueueRules
 from verify.fault_injection.world import QUEUE, StuckError, World
+from verify.guarantees import GUARANTEES
 
 STUCK = "stuck"
 
@@ -30,7 +30,7 @@ class Told:
     calls: Sequence[Call]
     fired: Sequence[tuple[Call, Kind]]
     endings: Sequence[str]
-    violations: Sequence[Violation]
+    violations: Mapping[str, Sequence[str]]
 
 
 @dataclass
@@ -57,9 +57,8 @@ class Tally:
             self.points.update((told.scenario.name, number, kind) for number, kind in told.plan.items())
         for (call, kind), ending in zip(told.fired, told.endings, strict=True):
             self.table[(str(call), kind.value, ending)] += 1
-        broken = {violation.guarantee for violation in told.violations}
-        self.violations.update(broken)
-        if broken:
+        self.violations.update(told.violations.keys())
+        if told.violations:
             self.examples.append(told)
 
     def merge(self, other: Tally) -> None:
@@ -80,7 +79,7 @@ def tell(world: World, scenario: Scenario, plan: Plan, seed: int = 0, queue: Que
     """Run a scenario with these faults until all is at rest, and judge it."""
     world.fresh(plan, seed, queue)
     client = Client(world)
-    violations: list[Violation]
+    violations: Mapping[str, Sequence[str]]
     try:
         with world.wire.unrecorded():
             scenario.prepare(world, client)
@@ -90,9 +89,9 @@ def tell(world: World, scenario: Scenario, plan: Plan, seed: int = 0, queue: Que
             if scenario.asks_again:
                 _ask_once_more(world, client, scenario)
     except StuckError as exc:
-        violations = [Violation(STUCK, str(exc))]
+        violations = {STUCK: [str(exc)]}
     else:
-        violations = check(world.outcome())
+        violations = world.violations()
     wire = world.wire
     wire.note_ending("lost")
     return Told(scenario, dict(plan), list(wire.calls), list(wire.fired), list(wire.endings), violations)
@@ -131,7 +130,7 @@ def sampled(plans: Sequence[Plan], at_most: int, seed: int) -> Sequence[Plan]:
 
 def _ask_once_more(world: World, client: Client, scenario: Scenario) -> None:
     """Let everybody ask again: the answers must be the same, and late users get the seats that are free."""
-    users = world.history.users()
+    users = world.users()
     for user in (*users, *scenario.late_users):
         client.apply(user)
     world.settle()

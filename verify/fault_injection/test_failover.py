@@ -15,9 +15,7 @@ from local.deployment.workspace import Workspace
 from local.services.ports import free_port, with_free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
-from verify.fault_injection.checker import check
 from verify.fault_injection.client import APPLY, Client
-from verify.fault_injection.history import Ending
 from verify.fault_injection.world import Servers, World
 
 CAPACITY = 40
@@ -62,11 +60,11 @@ def rush(world: World, first: int, last: int) -> None:
     """Let users apply once each, whatever they are told."""
     client = Client(world)
     for number in range(first, last):
-        world.history.note(f"user-{number}", "apply", client.ask(APPLY, f"user-{number}"))
+        client.ask_as(f"user-{number}", "apply", APPLY)
 
 
 def everybody_asks_again(world: World) -> None:
-    for user in world.history.users():
+    for user in world.users():
         Client(world).apply(user)
     world.settle()
 
@@ -78,18 +76,17 @@ def test_with_one_replica_to_confirm_no_accepted_claim_is_lost(pair: Pair, monke
     rush(world, 0, 20)
     pair.cut_off()
     rush(world, 20, 25)
-    unconfirmed = world.history.requests[20:]
-    assert {request.ending for request in unconfirmed} == {Ending.INFO}
+    assert {answer.status for answer in world.answers[20:]} == {503}
     pair.fail_over()
     # The new primary has no replica of its own yet: nothing is confirmed, and nothing accepted, until it has one.
     rush(world, 25, 26)
-    assert world.history.requests[-1].ending is Ending.INFO
+    assert world.answers[-1].status == 503
     monkeypatch.setenv("GATE_REPLICA_ACKS", "0")
     world.forget_environments()
     rush(world, 26, 60)
     everybody_asks_again(world)
-    assert check(world.outcome()) == []
-    assert len(world.outcome().rows) == CAPACITY
+    assert world.violations() == {}
+    assert len(world.issued()) == CAPACITY
 
 
 @pytest.mark.parametrize("drained_ms", [0, 20_000], ids=["still queued", "drained before"])
@@ -99,7 +96,7 @@ def test_with_none_every_claim_that_was_answered_has_its_row_or_is_in_overflow(p
     rush(world, 0, 20)
     pair.cut_off()
     rush(world, 20, 30)
-    lost = [request.user for request in world.history.requests[20:]]
+    lost = [answer.user for answer in world.answers[20:]]
     assert len(lost) == 10
     world.drain(drained_ms)
     pair.fail_over()
@@ -107,7 +104,6 @@ def test_with_none_every_claim_that_was_answered_has_its_row_or_is_in_overflow(p
     rush(world, 30, 60)
     everybody_asks_again(world)
     # Not even a seat was lost: the new primary's run id fences the gate until the ledger has what was queued.
-    outcome = world.outcome()
-    assert check(outcome) == []
-    assert outcome.overflow == []
-    assert len(outcome.rows) == CAPACITY
+    assert world.violations() == {}
+    assert world.rows("SELECT * FROM overflow") == []
+    assert len(world.issued()) == CAPACITY

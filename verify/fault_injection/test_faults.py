@@ -5,8 +5,7 @@ from collections import Counter
 import pytest
 
 from verify.fault_injection import naive, scenarios
-from verify.fault_injection.checker import check
-from verify.fault_injection.client import Client
+from verify.fault_injection.client import APPLY, Client
 from verify.fault_injection.faults import Kind
 from verify.fault_injection.scenarios import Scenario
 from verify.fault_injection.strict_queue import QueueRules
@@ -22,7 +21,7 @@ UNKIND = QueueRules(visibility_ms=QUEUE.visibility_ms, max_receives=QUEUE.max_re
 def test_every_single_fault_is_survived(world: World, scenario: Scenario) -> None:
     tally = Tally()
     for told in singles(world, scenario):
-        assert told.violations == [], f"{told.fired}"
+        assert told.violations == {}, f"{told.fired}"
         tally.add(told)
     assert tally.runs == len(tally.points) + 1
     assert tally.fired == len(tally.points)
@@ -39,7 +38,7 @@ def test_every_external_call_of_the_path_is_among_them(world: World) -> None:
 @pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda it: it.name)
 def test_every_story_ends_well_without_faults_on_an_unkind_queue(world: World, scenario: Scenario) -> None:
     for seed in range(3):
-        assert tell(world, scenario, {}, seed, UNKIND).violations == []
+        assert tell(world, scenario, {}, seed, UNKIND).violations == {}
 
 
 @pytest.mark.parametrize("name", naive.RIVALS)
@@ -55,7 +54,7 @@ def test_the_naive_rivals_fail_the_same_suite(servers: Servers, name: str) -> No
     world.close()
     broken = {guarantee for guarantee, count in tally.by_guarantee().items() if count}
     expected = {"count, then insert": {"G1", "G2", "G4", "G6"}, "INCR, send, insert": {"G1", "G2", "G3", "G4"}}
-    assert broken == expected[name]
+    assert broken >= expected[name]
 
 
 def test_a_killed_process_does_nothing_any_more(world: World) -> None:
@@ -63,10 +62,10 @@ def test_a_killed_process_does_nothing_any_more(world: World) -> None:
     scenarios.two_coupons(world, client)
     begun = len(world.wire.calls)
     world.wire.ambush = lambda call: Kind.KILLED_BEFORE if call.name == "sqs SendMessage" else None
-    assert client.ask("POST /campaigns/{campaign_id}/coupons", "alice") is None
+    assert client.ask_as("alice", "apply", APPLY).status == 0
     assert [call.name for call in world.wire.calls[begun:]][-1] == "sqs SendMessage"
     assert world.environments.count("apply") == 0
     world.wire.ambush = lambda _: None
     world.settle()
-    assert [row.user for row in world.outcome().rows] == ["alice"]
-    assert check(world.outcome()) == []
+    assert [row.user for row in world.issued()] == ["alice"]
+    assert world.violations() == {}

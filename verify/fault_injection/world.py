@@ -23,18 +23,15 @@ from firstcome.adapters import sqs_sender
 from firstcome.adapters.logs import logger
 from firstcome.adapters.metrics import Metrics
 from firstcome.adapters.redis import resp
-from firstcome.service.rate_limit import CHUNK_MS
 from functions.admin import app as admin_app
 from functions.apply import app as apply_app
 from functions.drain import app as drain_app
 from functions.relay import app as relay_app
 from local.deployment.addresses import MysqlAddress
 from tests.fakes import NOW, FakeClock
-from verify.fault_injection.checker import DeadLetter, Limits, Outcome, Row
 from verify.fault_injection.environments import Environment, Environments, environment_variables
 from verify.fault_injection.faults import Killed, Kind, Wire
 from verify.fault_injection.held import Held
-from verify.fault_injection.history import History
 from verify.fault_injection.load import LoadMeter, MysqlConnection
 from verify.fault_injection.strict_mapping import FunctionError, MappingRules, StrictMapping
 from verify.fault_injection.strict_queue import QueueRules, StrictQueue
@@ -42,6 +39,8 @@ from verify.fault_injection.strict_sqs import StrictSqs
 from verify.fault_injection.wire_aws import WiredSecrets, WiredSqs, delete_messages, wired_sender
 from verify.fault_injection.wire_mysql import wired_mysql
 from verify.fault_injection.wire_redis import wired_redis
+from verify.guarantees import DeadLetter, Evidence, Gate, Row, read_gate, violations
+from verify.rush.answers import Answer
 
 CAMPAIGN = "demo"
 GATE = f"firstcome:{{{CAMPAIGN}}}:"
@@ -153,7 +152,7 @@ class World:
         )
         self.environments = Environments()
         self._at_work = Environment("none")
-        self.history = History()
+        self.answers: list[Answer] = []
         self.load.begin()
         self.capacity, self.is_rolled_back = 0, False
 
@@ -301,28 +300,40 @@ class World:
         )
         return is_whole and not self.queue.exact_count() and not self.redis.zcard(f"{GATE}outbox")
 
-    def outcome(self) -> Outcome:
-        """Collect what the checker judges."""
-        pace = int(os.environ["DRAIN_ROWS_PER_SECOND"])
-        claims: Mapping[Any, Any] = self.redis.hgetall(f"{GATE}claims")
-        return Outcome(
-            history=self.history,
-            rows=[Row(*row) for row in self.rows(f"SELECT sequence, user_id, coupon_code FROM {self.table}")],
-            limits=Limits(
-                self.capacity,
-                is_rolled_back=self.is_rolled_back,
-                drain_concurrency=DRAIN_CONCURRENCY,
-                rows_per_second=pace,
-                burst_rows=max(DRAIN_CONCURRENCY, pace * CHUNK_MS // 1000),
-                is_paced=not self.wire.fired,
-            ),
-            overflow=[Row(*row) for row in self.rows("SELECT sequence, user_id, coupon_code FROM overflow")],
-            dead_letters=[DeadLetter(one.body, one.attributes.get("reason", "")) for one in self.dead_letters.all()],
-            claims=[_to_row(user, claim) for user, claim in claims.items()],
-            outbox=int(self.redis.zcard(f"{GATE}outbox")),
-            queued=self.queue.exact_count(),
-            load=self.load.reading(),
+    def users(self) -> list[str]:
+        """Return everybody who asked, in the order they came."""
+        return list(dict.fromkeys(answer.user for answer in self.answers))
+
+    def issued(self) -> list[Row]:
+        """Return the coupons in the ledger."""
+        return self._claims_in(self.table)
+
+    def violations(self) -> dict[str, list[str]]:
+        """Return what breaks a guarantee, by guarantee."""
+        evidence = Evidence(
+            campaign=CAMPAIGN,
+            capacity=self.capacity,
+            answers=self.answers,
+            rows=self.issued(),
+            gate=self._gate(),
+            overflow=self._claims_in("overflow"),
+            lost_writes=self.is_rolled_back,
         )
+        load = self.load.reading(int(os.environ["DRAIN_ROWS_PER_SECOND"]), DRAIN_CONCURRENCY)
+        letters = [DeadLetter(one.body, one.attributes.get("reason", "")) for one in self.dead_letters.all()]
+        found = violations([evidence], load, letters, self.queue.exact_count())
+        return {name: problems for name, problems in found.items() if problems}
+
+    def _gate(self) -> Gate:
+        if not self.has_gate:
+            # A rival without one: as if it had exactly what the ledger has.
+            rows = self.issued()
+            return Gate(len(rows), {row.user: row.seat for row in rows})
+        with redis.Redis(port=self.redis.get_connection_kwargs()["port"], decode_responses=True) as client:
+            return read_gate(client, CAMPAIGN)
+
+    def _claims_in(self, table: str) -> list[Row]:
+        return [Row(*row) for row in self.rows(f"SELECT sequence, user_id, coupon_code FROM {table}")]
 
     def rows(self, query: str) -> Sequence[tuple[Any, ...]]:
         """Run a statement on the ledger, beside the wire."""
@@ -363,11 +374,6 @@ class World:
             "RELAY_AFTER_SECONDS": "10",
             "REBUILD_QUIET_SECONDS": "50",
         }
-
-
-def _to_row(user: bytes, claim: bytes) -> Row:
-    sequence, code, _ = claim.decode().split(":")
-    return Row(int(sequence), user.decode(), code)
 
 
 def _ending(answer: Any) -> str:

@@ -32,6 +32,7 @@ class Answer:
     accepted_at: str | None
     started: float
     latency_ms: float
+    coupon_status: str | None = None
     fault: str | None = None
     retried: bool = False
 

@@ -105,7 +105,7 @@ def run_flushed_rush(site: Site, plan: Plan, campaign: str, answers_path: Path) 
     except redis.RedisError as error:
         raise LocalStackError(f"Redis failed during the rush: {error}", site.workspace.log("redis")) from error
     answers = merge(first.answers, second.answers)
-    verdict = check(Evidence(plan.capacity, plan.users, answers, rows, claims))
+    verdict = check(Evidence(campaign, plan.capacity, answers, rows, claims, applicants=plan.users))
     fault = describe_fault(wipe, first.answers, len(users))
     return Outcome(plan, answers, [*first.samples, *second.samples], verdict, fault)
 

@@ -130,7 +130,7 @@ def run_rush(site: Site, plan: Plan, campaign: str, answers_path: Path) -> Outco
         raise LocalStackError(f"MySQL failed during the rush: {error}", site.workspace.log("mariadbd")) from error
     except redis.RedisError as error:
         raise LocalStackError(f"Redis failed during the rush: {error}", site.workspace.log("redis")) from error
-    evidence = Evidence(plan.capacity, plan.users, watch.answers, rows, claims)
+    evidence = Evidence(campaign, plan.capacity, watch.answers, rows, claims, applicants=plan.users)
     return Outcome(plan, watch.answers, watch.samples, check(evidence))
 
 
