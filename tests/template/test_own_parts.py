@@ -64,7 +64,7 @@ def test_what_is_not_given_is_made(form: str) -> None:
     assert made - {"Observability"} == _MADE[form]
 
 
-_SUBNETS = "subnet-1,subnet-2"
+_NETWORK = {"VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,16 @@ _SUBNETS = "subnet-1,subnet-2"
     [
         ({}, []),
         (GIVEN, []),
-        (GIVEN | {"VpcSubnetIds": _SUBNETS}, []),
+        (GIVEN | _NETWORK, []),
+        (GIVEN | {"VpcSubnetIds": "subnet-1"}, ["SubnetsComeWithSecurityGroups"]),
+        (_NETWORK, ["OwnPartsInGivenSubnetsNeedTheirVpc"]),
+        ({"GateReplicaAcks": "1"}, ["AcksNeedReplicas"]),
+        ({"GateReplicaAcks": "1", "Environment": "prod"}, []),
+        (GIVEN | {"GateReplicaAcks": "1"}, []),
         ({"RedisHost": "redis.example"}, ["RedisBesideOwnMysqlNeedsItsNetwork"]),
-        ({"RedisHost": "redis.example", "VpcSubnetIds": _SUBNETS}, []),
+        ({"RedisHost": "redis.example"} | _VPC, []),
         ({"MysqlHost": "db.example", "MysqlSecretArn": SECRET}, ["MysqlBesideOwnRedisNeedsItsNetwork"]),
-        ({"MysqlHost": "db.example", "MysqlSecretArn": SECRET, "VpcSubnetIds": _SUBNETS}, []),
+        (_MYSQL | _VPC, []),
         (GIVEN | {"MysqlSecretArn": ""}, ["MysqlComesWithItsSecret"]),
         ({"MysqlSecretArn": SECRET}, ["SecretComesWithItsMysql"]),
         ({"RedisSecretArn": SECRET}, ["RedisSecretComesWithItsRedis"]),
@@ -219,7 +224,7 @@ def test_the_gate_never_evicts_and_speaks_tls_to_its_user_only() -> None:
 def test_the_ledger_is_encrypted_backed_up_and_for_tls_clients_only() -> None:
     (instance,) = _of_type("ledger", "AWS::RDS::DBInstance")
     (parameters,) = _of_type("ledger", "AWS::RDS::DBParameterGroup")
-    assert (instance["Engine"], instance["EngineVersion"][:4]) == ("mysql", "8.4.")
+    assert (instance["Engine"], instance["EngineVersion"]) == ("mysql", "8.4")
     assert parameters["Family"] == "mysql8.4"
     assert parameters["Parameters"]["require_secure_transport"] == "1"
     assert instance["StorageEncrypted"] is True

@@ -26,7 +26,8 @@ def test_the_drain_reads_the_claim_queue_and_nothing_else_does() -> None:
 
 
 def test_one_number_bounds_the_drain_and_its_polling_and_is_2_at_least() -> None:
-    reserved = properties("DrainFunction")["ReservedConcurrentExecutions"]
+    condition, reserved, otherwise = properties("DrainFunction")["ReservedConcurrentExecutions"]["Fn::If"]
+    assert (condition, otherwise) == ("ReservesDrain", {"Ref": "AWS::NoValue"})
     assert reserved == _MAPPING["Properties"]["ScalingConfig"]["MaximumConcurrency"] == {"Ref": "DrainConcurrency"}
     parameter = template()["Parameters"]["DrainConcurrency"]
     assert parameter["MinValue"] == 2

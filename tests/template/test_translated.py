@@ -72,3 +72,32 @@ def test_the_schedule_may_start_the_relay_and_nothing_else() -> None:
         "Effect": "Allow",
         "Resource": {"Fn::GetAtt": ["RelayFunction", "Arn"]},
     }
+
+
+def test_two_stacks_fit_into_one_account() -> None:
+    """SAM's name for a schedule has no stack in it, so that a second stack would collide with the first."""
+    assert "Name" not in _Translated().resources["RelayFunctionEveryMinute"]["Properties"]
+
+
+@pytest.mark.parametrize(("reserve", "reserved"), [("true", 2), ("false", None)])
+def test_an_account_with_a_small_quota_reserves_nothing(reserve: str, reserved: int | None) -> None:
+    made = _Translated(ReserveDrain=reserve).resources["DrainFunction"]["Properties"]
+    assert made.get("ReservedConcurrentExecutions") == reserved
+
+
+def test_a_relay_that_failed_is_not_repeated_by_lambda() -> None:
+    (config,) = [
+        resource["Properties"]
+        for resource in _Translated().resources.values()
+        if resource["Type"] == "AWS::Lambda::EventInvokeConfig"
+    ]
+    assert config["FunctionName"] == {"Ref": "RelayFunction"}
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 60)
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod", "local"])
+def test_insights_are_asked_for_only_of_a_class_that_has_them(environment: str) -> None:
+    """Not of the two smallest. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PerfInsights.Overview.Engines.html"""
+    told = _Translated(Environment=environment).resources["Ledger"]["Properties"]["Parameters"]
+    is_small = told["InstanceClass"] in {"db.t4g.micro", "db.t4g.small"}
+    assert told["Insights"] == ("false" if is_small else "true")
