@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK CONTAINER_HOST
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token invoke test schemathesis mutate bench cost check lint fmt types validate audit pictures
+.PHONY: help install run faults faults-long up down token invoke test schemathesis verify mutate bare bench cost check lint fmt types validate audit pictures
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,12 +66,21 @@ bench: install-bench ## Measure against what one would write instead, in ratios 
 cost: install-bench ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
 	@exec $(PYTHON) -m bench.parts.cost
 
+verify: export PYTHONPATH := layers/firstcome/python
+verify: install-verify faults ## What takes longer than the tests: every fault, the model, hostile requests
+	@exec $(PYTHON) -m pytest verify
+
+bare: export COMMANDS := $(COMMANDS)
+bare: ## Run commands on a bare Debian, as a newcomer does (COMMANDS="make run", DEBIAN=trixie); wants root and debootstrap
+	@exec verify/bare "$${COMMANDS:-make run}"
+
 check: lint types validate audit test ## Everything a change must pass: lint, types, templates, audit, tests
 
 lint: install-check
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	bash -n local/install
+	bash -n verify/bare
 	bash -n .ci/run
 
 fmt: install-check ## Format the sources
