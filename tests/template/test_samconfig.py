@@ -51,3 +51,7 @@ def test_functions_in_containers_are_this_machines_and_call_the_local_stacks_reg
     parameters = samconfig["default"][command]["parameters"]
     assert parameters["parameter_overrides"] == "LambdaArchitecture=x86_64"
     assert parameters["region"] == REGION
+
+
+def test_prod_is_prod_without_a_word_more(samconfig: dict[str, Any]) -> None:
+    assert samconfig["prod"]["deploy"]["parameters"]["parameter_overrides"] == "Environment=prod"

@@ -101,3 +101,18 @@ def test_insights_are_asked_for_only_of_a_class_that_has_them(environment: str) 
     told = _Translated(Environment=environment).resources["Ledger"]["Properties"]["Parameters"]
     is_small = told["InstanceClass"] in {"db.t4g.micro", "db.t4g.small"}
     assert told["Insights"] == ("false" if is_small else "true")
+
+
+def test_a_shop_may_call_the_api_from_its_pages() -> None:
+    assert "x-amazon-apigateway-cors" not in _Translated().resources["HttpApi"]["Properties"]["Body"]
+    body = _Translated(CorsOrigins="https://shop.example,https://b.example").resources["HttpApi"]["Properties"]["Body"]
+    cors = body["x-amazon-apigateway-cors"]
+    # Split by CloudFormation: SAM would write a list parameter as one text.
+    assert list(cors["allowOrigins"]) == ["Fn::Split"]
+    assert {"authorization", "if-match"} <= set(cors["allowHeaders"])
+
+
+@pytest.mark.parametrize("queue", ["ClaimQueue", "DeadLetterQueue"])
+def test_accepted_claims_outlive_the_stack(queue: str) -> None:
+    made = _Translated().resources[queue]
+    assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
