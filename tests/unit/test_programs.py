@@ -114,11 +114,11 @@ def test_every_program_that_python_starts_is_listed(repository: Path) -> None:
 
 
 def commands(script: str) -> set[str]:
-    """The names of a script's commands, without its own functions and what is in bash itself."""
+    """The programs that a script starts: neither its own functions, nor bash's, nor files of the clone."""
     names = Query(BASH, "(command_name (word) @started) (function_definition name: (word) @own)")
     found = QueryCursor(names).captures(Parser(BASH).parse(script.encode()).root_node)
     started, own = ({(node.text or b"").decode() for node in found.get(name, [])} for name in ("started", "own"))
-    return started - own - builtins()
+    return {name for name in started - own - builtins() if "/" not in name}
 
 
 def builtins() -> set[str]:
@@ -126,10 +126,11 @@ def builtins() -> set[str]:
     return set(listing.stdout.split())
 
 
-def recipes(makefile: str) -> str:
-    """The recipes of a Makefile, as a script."""
-    lines = re.findall(r"(?m)^\t[@-]?(.*)$", makefile.replace("\\\n", " "))
-    return "\n".join(line.replace("$$", "$").replace("$(", "${") for line in lines)
+def recipes(makefile: Path) -> str:
+    """What the targets of a Makefile run."""
+    targets = re.findall(r"(?m)^([A-Za-z][\w-]*):(?!=)", makefile.read_text(encoding="utf-8"))
+    command = ["make", "--dry-run", "--always-make", "--silent", *dict.fromkeys(targets)]
+    return subprocess.run(command, cwd=makefile.parent, check=True, capture_output=True, text=True).stdout
 
 
 def test_every_program_that_a_script_or_a_recipe_starts_is_listed(repository: Path) -> None:
@@ -137,7 +138,7 @@ def test_every_program_that_a_script_or_a_recipe_starts_is_listed(repository: Pa
     scripts = [path for path in sources(repository) if b"bash" in first_line(path)]
     makefiles = [path for path in sources(repository) if path.name == "Makefile"]
     texts = {path: path.read_text(encoding="utf-8") for path in scripts}
-    texts |= {path: recipes(path.read_text(encoding="utf-8")) for path in makefiles}
+    texts |= {path: recipes(path) for path in makefiles}
     assert {path.name for path in texts} >= {"install", "bare", "run", "Makefile"}
     assert {path: unlisted for path, text in texts.items() if (unlisted := commands(text) - known)} == {}
 
