@@ -18,6 +18,8 @@ import redis
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
+from firstcome import bootstrap
+from firstcome.adapters import aws
 from firstcome.adapters.mysql.ledger import SESSION_SQL, MysqlLedger
 from firstcome.adapters.redis.gate import RedisGate
 from firstcome.adapters.redis.resp import RespConnection
@@ -198,12 +200,21 @@ def service(repository: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Clear the functions' settings; returns a way to set one."""
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """A new Lambda environment: no settings, no credentials, nothing built; returns a way to set a variable."""
     for name in list(os.environ):
-        if name.startswith(("REDIS_", "MYSQL_", "GATE_", "DRAIN_", "RELAY_", "CLAIM_", "DEAD_", "APPLY_")):
+        if name.startswith(("AWS_", "REDIS_", "MYSQL_", "GATE_", "DRAIN_", "RELAY_", "CLAIM_", "DEAD_", "APPLY_")):
             monkeypatch.delenv(name)
-    return monkeypatch.setenv
+    _forget_clients()
+    yield monkeypatch.setenv
+    _forget_clients()
+
+
+def _forget_clients() -> None:
+    for module in (bootstrap, aws):
+        for part in list(vars(module).values()):
+            if hasattr(part, "cache_clear"):
+                part.cache_clear()
 
 
 def _run_on_server(server: MysqlAddress, statement: str) -> None:

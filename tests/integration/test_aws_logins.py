@@ -18,19 +18,14 @@ from tests.secrets_manager import ARN, SecretsManager, secrets_manager
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An environment that has read nothing yet."""
+def _environment(empty_environment: Callable[[str, str], None]) -> None:
     for name, text in {
-        "AWS_REGION": "eu-west-1",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "throw/away+",
         "AWS_SESSION_TOKEN": "a/session+token==",
     }.items():
-        monkeypatch.setenv(name, text)
-    aws.forget()
-    yield
-    aws.forget()
+        empty_environment(name, text)
 
 
 @pytest.fixture
@@ -51,20 +46,21 @@ class TestSecret:
         secrets.hold(password="first")
         assert aws.secret_login(ARN) == Login("", "first")
 
-    def test_a_login_that_was_refused_is_read_again_but_not_at_once(
-        self, secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_login_that_is_refused_at_once_is_not_read_again(self, secrets: SecretsManager) -> None:
         secrets.hold(username="app", password="first")
         first = aws.secret_login(ARN)
         secrets.hold(username="app", password="second")
         assert aws.secret_login(ARN, refused=first) == first
         assert secrets.times_read == 1
 
-        aws.forget()
+    def test_a_login_that_was_refused_is_read_again(
+        self, secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(aws, "SECRET_MAX_AGE_SECONDS", 0)
-        aws.secret_login(ARN)
-        secrets.hold(username="app", password="third")
-        assert aws.secret_login(ARN, refused=Login("app", "second")) == Login("app", "third")
+        secrets.hold(username="app", password="first")
+        first = aws.secret_login(ARN)
+        secrets.hold(username="app", password="second")
+        assert aws.secret_login(ARN, refused=first) == Login("app", "second")
 
     def test_a_login_other_than_the_refused_one_is_returned_unread(self, secrets: SecretsManager) -> None:
         secrets.hold(username="app", password="second")
@@ -72,7 +68,20 @@ class TestSecret:
         assert aws.secret_login(ARN, refused=Login("app", "first")) == Login("app", "second")
         assert secrets.times_read == 1
 
-    @pytest.mark.parametrize("secret", ["", "hunter2", "[]", "null", '{"username":"app"}', '{"password":5}'])
+    @pytest.mark.parametrize(
+        "secret",
+        [
+            "",
+            "hunter2",
+            "[]",
+            "null",
+            '"hunter2"',
+            '{"username":"app"}',
+            '{"password":""}',
+            '{"password":7}',
+            '{"password":"hunter2","username":7}',
+        ],
+    )
     def test_a_secret_of_another_form_is_named_and_not_quoted(self, secrets: SecretsManager, secret: str) -> None:
         secrets.secret = secret
         with pytest.raises(SettingsError, match="must be a secret with the JSON field password") as caught:

@@ -2,22 +2,34 @@
 
 import hashlib
 import json
+import os
+import signal
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from firstcome.adapters.sigv4 import Credentials
-from firstcome.adapters.sqs_sender import SqsEndpoint, SqsSender
+from firstcome.adapters.sqs_sender import SqsSender
 from firstcome.domain.errors import QueueUnavailableError
 from firstcome.domain.message import from_body
 from tests.factories import a_claim
+from tests.integration.certificates import Certificate
+from tests.integration.scripted import scripted
+from tests.integration.tls import LOCALHOST, OUR_OWN, REFUSED, Refused
 
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/claims"
+
+OK = b"HTTP/1.1 200 OK\r\n"
 
 type Reply = tuple[int, bytes]
 
@@ -37,20 +49,43 @@ class Sqs:
     clients: set[Any] = field(default_factory=set)
     answer: Callable[[str], Reply | None] = _yes
     closes_after: bool = False
+    connections: list[socket.socket] = field(default_factory=list)
 
-    def sender(self, *, read_seconds: float = 5) -> SqsSender:
+    def close_connections(self) -> None:
+        """Close what is kept open."""
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def sender(
+        self, scheme: str = "http", host: str = "127.0.0.1", connect_seconds: float = 5, read_seconds: float = 5
+    ) -> SqsSender:
         """Make a sender to this server."""
-        endpoint = SqsEndpoint(f"http://127.0.0.1:{self.port}", "eu-west-1", Credentials("AKID", "secret", "token"))
-        return SqsSender(QUEUE_URL, endpoint, 5, read_seconds, lambda _: ssl.create_default_context())
+        return SqsSender(QUEUE_URL, f"{scheme}://{host}:{self.port}", connect_seconds, read_seconds)
 
 
-@pytest.fixture
-def sqs() -> Iterator[Sqs]:
-    """A server on 127.0.0.1 that keeps connections open."""
-    state = Sqs()
+@pytest.fixture(autouse=True)
+def _environment(empty_environment: Callable[[str, str], None]) -> None:
+    for name, text in {
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "AKID",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_SESSION_TOKEN": "token",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        empty_environment(name, text)
+
+
+@contextmanager
+def serving(state: Sqs, certificate: Certificate | None = None, folder: Path | None = None) -> Iterator[Sqs]:
+    """Run a server on 127.0.0.1 that keeps connections open."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            state.connections.append(self.connection)
 
         def do_POST(self) -> None:  # noqa: N802 - the base class's name
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -77,12 +112,25 @@ def sqs() -> Iterator[Sqs]:
             """Say nothing of clients that have hung up: some tests do."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
+        if certificate and folder:
+            (folder / "server.pem").write_bytes(certificate.cert + certificate.key)
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(folder / "server.pem")
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         state.port = server.server_port
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield state
         server.shutdown()
         thread.join()
+        state.close_connections()
+
+
+@pytest.fixture
+def sqs() -> Iterator[Sqs]:
+    """A server without TLS."""
+    with serving(Sqs()) as state:
+        yield state
 
 
 def test_a_claim_is_sent_as_sqs_wants_it(sqs: Sqs) -> None:
@@ -147,7 +195,7 @@ def test_a_kept_connection_that_fails_twice_is_given_up_and_the_next_claim_begin
 
 def test_a_slow_answer_is_given_up_and_not_asked_for_again(sqs: Sqs) -> None:
     released = threading.Event()
-    sender = sqs.sender(read_seconds=0.2)
+    sender = sqs.sender(connect_seconds=1, read_seconds=0.2)
     sender.send(a_claim("demo", 1))
 
     def wait(message: str) -> Reply:
@@ -215,11 +263,120 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     assert "127.0.0.1" not in str(caught.value)
 
 
-def test_a_server_that_cannot_be_verified_is_told_nothing(sqs: Sqs) -> None:
-    endpoint = SqsEndpoint(f"https://127.0.0.1:{sqs.port}", "eu-west-1", Credentials("AKID", "secret", ""))
-    sender = SqsSender(QUEUE_URL, endpoint, 0.5, 0.5, lambda _: ssl.create_default_context())
-
-    with pytest.raises(QueueUnavailableError):
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_server_that_the_store_vouches_for_is_talked_to(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _trust_our_own(tmp_path, monkeypatch)
+    with serving(Sqs(), LOCALHOST, tmp_path) as sqs:
+        sender = sqs.sender(scheme="https", host=host)
         sender.send(a_claim("demo", 1))
+        sender.send(a_claim("demo", 2))
+
+    assert (len(sqs.bodies), len(sqs.clients)) == (2, 1)
+
+
+@pytest.mark.parametrize("server", REFUSED, ids=str)
+def test_any_other_server_is_told_nothing(server: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _trust_our_own(tmp_path, monkeypatch)
+    with serving(Sqs(), server.certificate, tmp_path) as sqs, pytest.raises(QueueUnavailableError):
+        sqs.sender(scheme="https", host="localhost", connect_seconds=0.5).send(a_claim("demo", 1))
 
     assert sqs.bodies == []
+
+
+def test_a_server_without_tls_is_told_nothing(sqs: Sqs) -> None:
+    with pytest.raises(QueueUnavailableError):
+        sqs.sender(scheme="https", connect_seconds=0.5).send(a_claim("demo", 1))
+
+    assert sqs.bodies == []
+
+
+def _trust_our_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "roots.pem").write_bytes(OUR_OWN.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "roots.pem"))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"",
+        b"HTTP/1.1 2",
+        OK,
+        OK + b"content-length: 5\r\n\r\nabc",
+        OK + b"transfer-encoding: chunked\r\n\r\n5\r\nabcde",
+        b"SSH-2.0-x\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "hangs"])
+def test_a_reply_that_breaks_off_is_unavailable(part: bytes, closes: bool) -> None:  # noqa: FBT001 - pytest's
+    with scripted(part, closes=closes) as server, pytest.raises(QueueUnavailableError):
+        SqsSender(QUEUE_URL, f"http://127.0.0.1:{server.port}", 0.3, 0.1).send(a_claim("demo", 1))
+
+
+_SEND_TWICE = """
+import sys
+from firstcome.adapters.sqs_sender import SqsSender
+from tests.factories import a_claim
+
+sender = SqsSender(sys.argv[1], sys.argv[2], 5, 5)
+sender.send(a_claim("demo", 1))
+print("sent", flush=True)
+sys.stdin.readline()
+sender.send(a_claim("demo", 2))
+"""
+
+
+def test_an_environment_that_was_frozen_sends_on_a_new_connection(sqs: Sqs, repository: Path) -> None:
+    """GIVEN a kept connection, WHEN SQS closes it while the environment is frozen, THEN the next claim is sent."""
+    command = [sys.executable, "-c", _SEND_TWICE, QUEUE_URL, f"http://127.0.0.1:{sqs.port}"]
+    environment = {**os.environ, "PYTHONPATH": f"{repository}:{repository / 'layers/firstcome/python'}"}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as function:
+        assert function.stdin
+        assert function.stdout
+        assert function.stdout.readline() == b"sent\n"
+        function.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, function.pid, os.WSTOPPED)
+        sqs.close_connections()
+        function.send_signal(signal.SIGCONT)
+        function.stdin.write(b"\n")
+        function.stdin.flush()
+        assert function.wait(30) == 0
+
+    assert [from_body(body["MessageBody"]).sequence for body in sqs.bodies] == [1, 2]
+    assert len(sqs.clients) == 2
+
+
+class TestCredentials:
+    def test_a_long_lived_key_has_no_session_token(self, sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("AWS_SESSION_TOKEN")
+        sqs.sender().send(a_claim("demo", 1))
+        assert "x-amz-security-token" not in sqs.headers[0]
+
+    def test_an_environment_restored_by_snapstart_asks_the_container_endpoint(
+        self, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys = {"AccessKeyId": "RESTORED", "SecretAccessKey": "secret", "Token": "fresh", "Expiration": _IN_A_YEAR}
+        body = json.dumps(keys).encode()
+        with scripted(OK + b"content-length: %d\r\n\r\n%s" % (len(body), body)) as endpoint:
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+                monkeypatch.delenv(name)
+            monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{endpoint.port}/2021-01-01")
+            monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "restored-environments-token")
+            sender = sqs.sender()
+            for sequence in (1, 2):
+                sender.send(a_claim("demo", sequence))
+
+        assert b"restored-environments-token" in endpoint.received
+        assert {headers["x-amz-security-token"] for headers in sqs.headers} == {"fresh"}
+        assert all("Credential=RESTORED/" in headers["authorization"] for headers in sqs.headers)
+
+    def test_without_any_nothing_is_sent(self, sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            monkeypatch.delenv(name)
+        with pytest.raises(QueueUnavailableError):
+            sqs.sender().send(a_claim("demo", 1))
+        assert sqs.bodies == []
+
+
+_IN_A_YEAR = (datetime.now(UTC) + timedelta(days=365)).strftime("%Y-%m-%dT%H:%M:%SZ")

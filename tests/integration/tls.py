@@ -1,7 +1,7 @@
 """Servers of which only some are to be trusted, and what is common to the tests of the gate's and the ledger's."""
 
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -54,7 +54,7 @@ REFUSED = [
 @pytest.fixture
 def trusting(
     empty_environment: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str, str], None]]:
+) -> Callable[[str, str], None]:
     """A function's environment that trusts our own authority; returns a way to set more of it."""
     roots = tmp_path / "roots.pem"
     roots.write_bytes(OUR_OWN.pem)
@@ -71,14 +71,7 @@ def trusting(
         "MYSQL_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
     }.items():
         empty_environment(name, text)
-    _forget()
-    yield empty_environment
-    _forget()
-
-
-def _forget() -> None:
-    for built in (bootstrap.gate, bootstrap.ledger, bootstrap._tls_context):
-        built.cache_clear()
+    return empty_environment
 
 
 def verify_code(error: BaseException | None) -> int:

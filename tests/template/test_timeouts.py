@@ -5,7 +5,7 @@ import re
 import pytest
 
 from firstcome import bootstrap
-from firstcome.adapters import secret_login
+from firstcome.adapters import aws
 from firstcome.adapters.mysql import ledger as mysql_ledger
 from firstcome.adapters.redis import scripts as gate_scripts
 from firstcome.service.rebuild import CLAIMS_A_ROUND
@@ -20,15 +20,10 @@ _REPLY = bootstrap.REDIS_TIMEOUT_SECONDS
 _GATE = bootstrap.REDIS_TIMEOUT_SECONDS + 3 * _REPLY
 """A call of the gate at its slowest: connect, ask who it is, and a script that Redis has to be sent again."""
 
-_LOGIN = (
-    bootstrap.REDIS_TIMEOUT_SECONDS
-    + _REPLY
-    + bootstrap.SECRET_CONNECT_TIMEOUT_SECONDS
-    + bootstrap.SECRET_READ_TIMEOUT_SECONDS
-)
-"""What a password adds at its slowest: it is refused, and the new one is read, once a call (see REREAD_AFTER_MS)."""
+_LOGIN = bootstrap.REDIS_TIMEOUT_SECONDS + _REPLY + aws.SECRET_CONNECT_TIMEOUT_SECONDS + aws.SECRET_READ_TIMEOUT_SECONDS
+"""What a password adds at its slowest: it is refused, and the new one is read, once a call."""
 
-_SQS = bootstrap.SQS_CONNECT_TIMEOUT_SECONDS + bootstrap.SQS_READ_TIMEOUT_SECONDS
+_SQS = aws.SQS_CONNECT_TIMEOUT_SECONDS + aws.SQS_READ_TIMEOUT_SECONDS
 
 _SECRET = 8
 """Reading the credentials at its slowest, see tests/unit/test_bootstrap.py."""
@@ -57,7 +52,7 @@ def test_apply_answers_503_itself_however_slow_a_login_is() -> None:
 
 def test_no_call_reads_the_password_twice() -> None:
     from_reading_to_refusal = bootstrap.REDIS_TIMEOUT_SECONDS + _REPLY
-    assert from_reading_to_refusal * 1000 < secret_login.REREAD_AFTER_MS
+    assert from_reading_to_refusal < aws.SECRET_MAX_AGE_SECONDS
 
 
 @pytest.mark.parametrize("form", _FORMS)

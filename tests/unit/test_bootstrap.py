@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from firstcome import bootstrap
+from firstcome.adapters import aws
 from firstcome.domain.errors import GateUnavailableError, LedgerUnavailableError, SettingsError
 
 _SETTINGS = {
@@ -44,21 +45,14 @@ _BUILT = [
     bootstrap.ledger,
     bootstrap.drain,
     bootstrap.campaigns,
-    bootstrap._sqs,
-    bootstrap._mysql_credentials,
 ]
 
 
 @pytest.fixture(autouse=True)
-def _fresh(empty_environment: Callable[[str, str], None]) -> Iterator[None]:
-    """A fresh Lambda environment: settings complete, nothing built yet."""
+def _environment(empty_environment: Callable[[str, str], None]) -> None:
+    """A new Lambda environment whose settings are complete."""
     for name, text in _SETTINGS.items():
         empty_environment(name, text)
-    for build in _BUILT:
-        build.cache_clear()
-    yield
-    for build in _BUILT:
-        build.cache_clear()
 
 
 _INFO = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n"
@@ -160,7 +154,7 @@ class TestGate:
 
 class TestQueues:
     def test_sqs_is_asked_once_with_timeouts_that_fit_the_apply_function(self) -> None:
-        config = bootstrap._sqs().meta.config
+        config = aws.sqs_client().meta.config
         assert (config.connect_timeout, config.read_timeout) == (0.5, 2.0)  # type: ignore[attr-defined]
         assert config.retries["total_max_attempts"] == 1  # type: ignore[attr-defined]
 
@@ -172,7 +166,7 @@ class TestQueues:
                 calls.append(QueueUrl)
                 return {"Attributes": {"ApproximateNumberOfMessages": "3"}}
 
-        monkeypatch.setattr(bootstrap, "_sqs", Client)
+        monkeypatch.setattr(aws, "sqs_client", Client)
         assert bootstrap.claim_queue().count() == 3
         assert bootstrap.dead_letters().count() == 3
         assert calls == ["https://sqs.example/claims", "https://sqs.example/dead"]
@@ -333,7 +327,7 @@ class TestLedger:
 
 
 class TestBuilding:
-    @pytest.mark.parametrize("build", _BUILT[:-1], ids=lambda build: build.__name__)
+    @pytest.mark.parametrize("build", _BUILT, ids=lambda build: build.__name__)
     def test_each_is_built_once_and_opens_no_connection(
         self, build: Callable[[], object], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -348,7 +342,6 @@ class TestBuilding:
         [
             (bootstrap.gate, "REDIS_HOST"),
             (bootstrap.claim_sender, "CLAIM_QUEUE_URL"),
-            (bootstrap.claim_sender, "AWS_ACCESS_KEY_ID"),
             (bootstrap.claim_queue, "CLAIM_QUEUE_URL"),
             (bootstrap.dead_letters, "DEAD_LETTER_QUEUE_URL"),
             (bootstrap.drain, "DRAIN_ROWS_PER_SECOND"),

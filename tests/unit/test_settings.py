@@ -7,7 +7,7 @@ import pytest
 
 from firstcome import settings
 from firstcome.domain.errors import SettingsError
-from firstcome.settings import AwsSettings, Environment, MysqlSettings, RateLimitSettings, RedisSettings
+from firstcome.settings import Environment, MysqlSettings, RateLimitSettings, RedisSettings
 
 _COMPLETE = {
     "REDIS_HOST": "redis.example",
@@ -21,6 +21,7 @@ _COMPLETE = {
     "MYSQL_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
     "DRAIN_ROWS_PER_SECOND": "500",
     "DRAIN_CONCURRENCY": "2",
+    "AWS_DEFAULT_REGION": "eu-west-1",
     "CLAIM_QUEUE_URL": "https://sqs.example/claims",
     "DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
     "RELAY_AFTER_SECONDS": "10",
@@ -35,6 +36,7 @@ _READERS: dict[str, Callable[[Environment], object]] = {
         ["MYSQL_HOST", "MYSQL_PORT", "MYSQL_TLS", "MYSQL_DATABASE", "MYSQL_SECRET_ARN"], MysqlSettings.from_env
     ),
     **dict.fromkeys(["DRAIN_ROWS_PER_SECOND", "DRAIN_CONCURRENCY"], RateLimitSettings.from_env),
+    "AWS_DEFAULT_REGION": settings.aws_region,
     "CLAIM_QUEUE_URL": settings.claim_queue_url,
     "DEAD_LETTER_QUEUE_URL": settings.dead_letter_queue_url,
     **{name: partial(settings.whole_seconds, name) for name in _DURATIONS},
@@ -68,36 +70,6 @@ def test_a_complete_environment_is_read() -> None:
     assert settings.claim_queue_url(_COMPLETE) == "https://sqs.example/claims"
     assert settings.dead_letter_queue_url(_COMPLETE) == "https://sqs.example/dead"
     assert [settings.whole_seconds(name, _COMPLETE) for name in _DURATIONS] == [10, 50]
-
-
-_AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
-
-
-@pytest.mark.parametrize(
-    ("given", "queues", "secrets"),
-    [
-        ({}, "https://sqs.eu-west-1.amazonaws.com", "https://secretsmanager.eu-west-1.amazonaws.com"),
-        (
-            {"AWS_REGION": "cn-north-1"},
-            "https://sqs.cn-north-1.amazonaws.com.cn",
-            "https://secretsmanager.cn-north-1.amazonaws.com.cn",
-        ),
-        ({"AWS_ENDPOINT_URL": "http://here"}, "http://here", "http://here"),
-        (
-            {"AWS_ENDPOINT_URL": "http://here", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://there"},
-            "http://here",
-            "http://there",
-        ),
-        (
-            {"AWS_ENDPOINT_URL_SQS": "http://there"},
-            "http://there",
-            "https://secretsmanager.eu-west-1.amazonaws.com",
-        ),
-    ],
-)
-def test_each_service_of_aws_is_where_the_sdks_look_for_it(given: dict[str, str], queues: str, secrets: str) -> None:
-    aws = AwsSettings.from_env(_AWS | given)
-    assert (aws.sqs_endpoint_url, aws.secrets_endpoint_url) == (queues, secrets)
 
 
 def test_every_variable_has_been_tried() -> None:
@@ -176,30 +148,16 @@ def test_the_functions_read_the_environment_of_their_process(monkeypatch: pytest
     assert [settings.whole_seconds(name) for name in _DURATIONS] == [10, 50]
 
 
-_AWS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "throwaway"}
-
-
 @pytest.mark.parametrize(
     ("given", "url"),
     [
-        ({}, "https://sqs.eu-west-1.amazonaws.com"),
+        ({}, "https://sqs.example"),
         # As the template declares it where nobody gave one.
-        ({"AWS_ENDPOINT_URL_SQS": ""}, "https://sqs.eu-west-1.amazonaws.com"),
+        ({"AWS_ENDPOINT_URL_SQS": ""}, "https://sqs.example"),
         ({"AWS_ENDPOINT_URL_SQS": "", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1"),
         ({"AWS_ENDPOINT_URL_SQS": "https://vpce.example", "AWS_ENDPOINT_URL": "http://x"}, "https://vpce.example"),
-        ({"AWS_REGION": "cn-north-1"}, "https://sqs.cn-north-1.amazonaws.com.cn"),
+        ({"CLAIM_QUEUE_URL": "https://sqs.cn-north-1.amazonaws.com.cn/1/x"}, "https://sqs.cn-north-1.amazonaws.com.cn"),
     ],
 )
-def test_sqs_is_where_it_is_said_to_be_and_else_in_the_region(given: dict[str, str], url: str) -> None:
-    assert AwsSettings.from_env({**_AWS, **given}).sqs_endpoint_url == url
-
-
-@pytest.mark.parametrize(
-    ("given", "url"),
-    [
-        ({"AWS_ENDPOINT_URL_SECRETS_MANAGER": ""}, "https://secretsmanager.eu-west-1.amazonaws.com"),
-        ({"AWS_ENDPOINT_URL_SECRETS_MANAGER": "https://vpce.example"}, "https://vpce.example"),
-    ],
-)
-def test_so_is_secrets_manager(given: dict[str, str], url: str) -> None:
-    assert AwsSettings.from_env({**_AWS, **given}).secrets_endpoint_url == url
+def test_sqs_is_where_the_sdks_are_told_and_else_where_the_queue_is(given: dict[str, str], url: str) -> None:
+    assert settings.sqs_endpoint_url(_COMPLETE | given) == url

@@ -1,29 +1,44 @@
 """Lambda's execution environments: each function's own clients, kept from call to call and gone when it is killed.
 
-All functions run in one process here, so the caches of `firstcome.bootstrap` are swapped before each invocation: what
-an environment has built is its own, as on AWS.
+All functions run in one process here, so the caches of the modules that build clients are swapped before each
+invocation: what an environment has built is its own, as on AWS.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from firstcome import bootstrap
+from firstcome.adapters import aws
 from firstcome.domain.times import Millis
 from verify.fault_injection.load import MysqlConnection
 
 
-def _cached_builders() -> dict[str, Callable[..., Any]]:
-    """Find what `bootstrap` builds once an environment."""
-    return {name: part for name, part in vars(bootstrap).items() if hasattr(part, "cache_clear")}
+@dataclass(frozen=True)
+class Builder:
+    """A function that builds a client once an environment."""
+
+    module: ModuleType
+    name: str
+
+    def fresh(self) -> Callable[..., Any]:
+        """Make one that has built nothing yet."""
+        return cache(getattr(self.module, self.name).__wrapped__)
 
 
-BUILDERS = _cached_builders()
+BUILDERS = [
+    Builder(module, name)
+    for module in (bootstrap, aws)
+    for name, part in vars(module).items()
+    if hasattr(part, "cache_clear")
+]
 
 
 @dataclass
@@ -33,23 +48,17 @@ class Environment:
     function: str
     busy_until: Millis = 0
     connections: list[MysqlConnection] = field(default_factory=list)
-    _built: dict[str, Callable[..., Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        # `cache` hides what it wraps from the type checker only.
-        self._built = {name: cache(builder.__wrapped__) for name, builder in BUILDERS.items()}  # type: ignore[attr-defined]
+    _built: dict[Builder, Callable[..., Any]] = field(
+        default_factory=lambda: {builder: builder.fresh() for builder in BUILDERS}
+    )
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Let `bootstrap` build and find this environment's clients."""
-        before = {name: getattr(bootstrap, name) for name in self._built}
-        for name, part in self._built.items():
-            setattr(bootstrap, name, part)
-        try:
+        """Let the modules build and find this environment's clients."""
+        with ExitStack() as stack:
+            for builder, part in self._built.items():
+                stack.enter_context(patch.object(builder.module, builder.name, part))
             yield
-        finally:
-            for name, part in before.items():
-                setattr(bootstrap, name, part)
 
 
 @dataclass

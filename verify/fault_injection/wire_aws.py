@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, field
+from typing import Any
 
+from awscrt.exceptions import AwsCrtError, from_code
+from awscrt.http import HttpRequest
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
 
-from firstcome.adapters.sqs_sender import SqsSender
 from verify.fault_injection.faults import ALL_KINDS, WITHOUT_LATE, CallErrors, Kind, Wire
 from verify.fault_injection.strict_queue import StrictQueue
 from verify.fault_injection.strict_sqs import StrictSqs
@@ -56,39 +58,67 @@ class WiredSqs:
         return self.wire.call(f"sqs {name}", ALL_KINDS, ERRORS, do, do)
 
 
+def _connection_closed() -> Exception:
+    closed: Exception = from_code(2058)
+    return closed
+
+
 HTTP_ERRORS = CallErrors(
-    request_lost=lambda: ConnectionResetError("injected: before it was applied"),
+    request_lost=_connection_closed,
     refused=lambda: ClientError({"Error": {"Code": "RequestThrottled", "Message": "injected"}}, "any"),
-    failed_after=lambda: ConnectionResetError("injected: after it was applied"),
+    failed_after=_connection_closed,
     reply_lost=lambda: TimeoutError("injected: no reply in time"),
 )
 
 
-class WiredSender(SqsSender):
-    """The sender of single claims on the wire of its subclass: each request with its reply is one call."""
+@dataclass
+class WiredStream:
+    """One request of awscrt and its reply, which is one call on the wire."""
 
-    wire: ClassVar[Wire]
-    client: ClassVar[Callable[[], StrictSqs]]
+    wire: Wire
+    client: Callable[[], StrictSqs]
+    request: HttpRequest
+    on_body: Callable[..., None]
+    completion_future: Future[int] = field(default_factory=Future)
 
-    def _post_once(self, body: bytes) -> tuple[int, bytes]:
-        parameters = json.loads(body)
-        self._connection = None
+    def activate(self) -> None:
+        """Send it."""
+        parameters = json.loads(self.request.body_stream._stream.getvalue())
 
         def do() -> Any:
-            return type(self).client().send_message(**parameters)
+            return self.client().send_message(**parameters)
 
         try:
-            reply = self.wire.call("sqs SendMessage", ALL_KINDS, HTTP_ERRORS, do, do)
+            self._answer(200, self.wire.call("sqs SendMessage", ALL_KINDS, HTTP_ERRORS, do, do))
         except ClientError as exc:
-            return 400, json.dumps({"__type": exc.response["Error"]["Code"]}).encode()
-        # Kept, as far as the sender's next request is concerned.
-        self._connection = cast(Any, "kept")
-        return 200, json.dumps(reply).encode()
+            self._answer(400, {"__type": exc.response["Error"]["Code"]})
+        except (AwsCrtError, TimeoutError) as exc:
+            self.completion_future.set_exception(exc)
+
+    def _answer(self, status: int, body: object) -> None:
+        self.on_body(chunk=json.dumps(body).encode())
+        self.completion_future.set_result(status)
 
 
-def wired_sender(wire: Wire, client: Callable[[], StrictSqs]) -> type[WiredSender]:
-    """Make the class of senders on this wire."""
-    return type("WiredSqsSender", (WiredSender,), {"wire": wire, "client": staticmethod(client)})
+@dataclass(frozen=True)
+class WiredConnection:
+    """Stands for `awscrt.http.HttpClientConnection`."""
+
+    wire: Wire
+    client: Callable[[], StrictSqs]
+
+    def new(self, *_: object, **__: object) -> Future[WiredConnection]:
+        """Connect."""
+        connected: Future[WiredConnection] = Future()
+        connected.set_result(self)
+        return connected
+
+    def request(self, request: HttpRequest, on_body: Callable[..., None]) -> WiredStream:
+        """Begin a request."""
+        return WiredStream(self.wire, self.client, request, on_body)
+
+    def close(self) -> None:
+        """Close it."""
 
 
 @dataclass(frozen=True)

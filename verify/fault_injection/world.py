@@ -36,7 +36,7 @@ from verify.fault_injection.load import LoadMeter, MysqlConnection
 from verify.fault_injection.strict_mapping import FunctionError, MappingRules, StrictMapping
 from verify.fault_injection.strict_queue import QueueRules, StrictQueue
 from verify.fault_injection.strict_sqs import StrictSqs
-from verify.fault_injection.wire_aws import WiredSecrets, WiredSqs, delete_messages, wired_sender
+from verify.fault_injection.wire_aws import WiredConnection, WiredSecrets, WiredSqs, delete_messages
 from verify.fault_injection.wire_mysql import wired_mysql
 from verify.fault_injection.wire_redis import wired_redis
 from verify.guarantees import DeadLetter, Evidence, Gate, Row, read_gate, violations
@@ -186,7 +186,8 @@ class World:
             connection = wired_redis(self.wire)
             stack.enter_context(patch.object(resp, "RespConnection", connection))
             stack.enter_context(patch.object(bootstrap, "RespConnection", connection))
-            stack.enter_context(patch.object(sqs_sender, "SqsSender", wired_sender(self.wire, lambda: self.sqs)))
+            sending = WiredConnection(self.wire, lambda: self.sqs)
+            stack.enter_context(patch.object(sqs_sender, "HttpClientConnection", sending))
             stack.enter_context(patch.object(pymysql, "connect", mysql))
             stack.enter_context(patch.object(boto3, "client", lambda name, **_: clients[name]()))
             stack.enter_context(patch.object(bootstrap, "MonotonicClock", lambda: self.clock))
@@ -367,7 +368,7 @@ class World:
             "DRAIN_ROWS_PER_SECOND": str(ROWS_PER_SECOND),
             "DRAIN_CONCURRENCY": str(DRAIN_CONCURRENCY),
             "CLAIM_QUEUE_URL": CLAIMS_URL,
-            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "DEAD_LETTER_QUEUE_URL": DEAD_LETTERS_URL,

@@ -8,10 +8,11 @@ docs/decisions/0005-own-wire-on-the-hot-path.md.
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from firstcome import settings
+from firstcome.adapters import aws
 from firstcome.adapters.metrics import Metrics
 from firstcome.adapters.redis.gate import HOLD_MS, RedisGate
 from firstcome.adapters.redis.resp import RespConnection
@@ -21,15 +22,11 @@ from firstcome.service.sold_out import REMEMBER_MS, SoldOutMemory
 if TYPE_CHECKING:
     import ssl
 
-    from mypy_boto3_sqs import SQSClient
     from pymysql.connections import Connection as MysqlConnection
     from pymysql.cursors import Cursor
 
     from firstcome.adapters.mysql.ledger import MysqlLedger
     from firstcome.adapters.mysql.owner import MysqlOwner
-    from firstcome.adapters.redis.resp import Login
-    from firstcome.adapters.secret_login import SecretLogin
-    from firstcome.adapters.sigv4 import Credentials
     from firstcome.adapters.sqs import SqsClaimQueue, SqsDeadLetters
     from firstcome.adapters.sqs_sender import SqsSender
     from firstcome.domain.times import Millis
@@ -40,13 +37,6 @@ if TYPE_CHECKING:
 
 REDIS_TIMEOUT_SECONDS = 0.5
 """To connect to Redis, and again to wait for each reply; above the WAIT of 0.2 s."""
-
-SECRET_CONNECT_TIMEOUT_SECONDS = 0.5
-SECRET_READ_TIMEOUT_SECONDS = 1.0
-"""To read the password of a team's own Redis: once an environment, and once more when it was changed."""
-
-SQS_CONNECT_TIMEOUT_SECONDS = 0.5
-SQS_READ_TIMEOUT_SECONDS = 2.0
 
 MYSQL_CONNECT_TIMEOUT_SECONDS = 3
 MYSQL_READ_TIMEOUT_SECONDS = 8
@@ -72,7 +62,8 @@ def gate() -> RedisGate:
     """Build the gate."""
     where = settings.RedisSettings.from_env()
     tls = (lambda: _tls_context(where.host)) if where.use_tls else None
-    connection = RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls, _gate_login(where))
+    login = partial(_gate_login, where) if where.iam_user or where.secret_arn else None
+    connection = RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls, login)
     return RedisGate(connection, where.replica_acks, REMEMBER_MS, HOLD_MS)
 
 
@@ -86,12 +77,10 @@ def applications() -> Applications:
 @cache
 def claim_sender() -> "SqsSender":
     """Build the sender of single claims, for the hot path."""
-    from firstcome.adapters.sqs_sender import SqsEndpoint, SqsSender
+    from firstcome.adapters.sqs_sender import SqsSender
 
-    queue_url = settings.claim_queue_url()
-    aws = settings.AwsSettings.from_env()
-    endpoint = SqsEndpoint(aws.sqs_endpoint_url, aws.region, _credentials(aws))
-    return SqsSender(queue_url, endpoint, SQS_CONNECT_TIMEOUT_SECONDS, SQS_READ_TIMEOUT_SECONDS, _tls_context)
+    connect, read = aws.SQS_CONNECT_TIMEOUT_SECONDS, aws.SQS_READ_TIMEOUT_SECONDS
+    return SqsSender(settings.claim_queue_url(), settings.sqs_endpoint_url(), connect, read)
 
 
 @cache
@@ -105,7 +94,7 @@ def claim_queue() -> "SqsClaimQueue":
     """Build the claim queue."""
     from firstcome.adapters.sqs import SqsClaimQueue
 
-    return SqsClaimQueue(_sqs(), settings.claim_queue_url())
+    return SqsClaimQueue(aws.sqs_client(), settings.claim_queue_url())
 
 
 @cache
@@ -113,7 +102,7 @@ def dead_letters() -> "SqsDeadLetters":
     """Build the dead-letter queue."""
     from firstcome.adapters.sqs import SqsDeadLetters
 
-    return SqsDeadLetters(_sqs(), settings.dead_letter_queue_url())
+    return SqsDeadLetters(aws.sqs_client(), settings.dead_letter_queue_url())
 
 
 @cache
@@ -184,21 +173,6 @@ def campaigns() -> "Campaigns":
     from firstcome.service.campaigns import Campaigns
 
     return Campaigns(gate(), ledger(), dead_letters(), MonotonicClock(), HOLD_MS)
-
-
-@cache
-def _sqs() -> "SQSClient":
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=SQS_CONNECT_TIMEOUT_SECONDS,
-        read_timeout=SQS_READ_TIMEOUT_SECONDS,
-        # One attempt: whoever sends a claim has it noted as outbox until it is confirmed, and sends it again.
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        tcp_keepalive=True,
-    )
-    return boto3.client("sqs", config=config)
 
 
 def _connect_to_mysql() -> "MysqlConnection[Cursor]":
@@ -287,40 +261,17 @@ def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
         raise SettingsError("MYSQL_SECRET_ARN must name a secret with the JSON fields username and password") from None
 
 
-def _gate_login(where: settings.RedisSettings) -> "Login | None":
-    if where.iam_user:
-        # Another token would be refused too: each is made anew.
-        return lambda refused: refused or _cache_login(where)
-    return _secret_login(where.secret_arn) if where.secret_arn else None
+def _gate_login(where: settings.RedisSettings, refused: tuple[str, str] | None) -> tuple[str, str]:
+    from firstcome.domain.errors import GateUnavailableError, LoginUnavailableError
 
-
-def _secret_login(secret_arn: str) -> "SecretLogin":
-    from firstcome.adapters.secret_login import SecretLogin, SecretsEndpoint
-
-    aws = settings.AwsSettings.from_env()
-    endpoint = SecretsEndpoint(
-        url=aws.secrets_endpoint_url,
-        region=aws.region,
-        credentials=_credentials(aws),
-        connect_seconds=SECRET_CONNECT_TIMEOUT_SECONDS,
-        read_seconds=SECRET_READ_TIMEOUT_SECONDS,
-        tls=_tls_context,
-    )
-    return SecretLogin(endpoint, secret_arn, MonotonicClock())
-
-
-def _cache_login(where: settings.RedisSettings) -> tuple[str, str]:
-    from firstcome.adapters.sigv4 import elasticache_token
-
-    aws = settings.AwsSettings.from_env()
-    token = elasticache_token(_credentials(aws), aws.region, where.iam_cache, where.iam_user, time.time())
-    return where.iam_user, token
-
-
-def _credentials(aws: settings.AwsSettings) -> "Credentials":
-    from firstcome.adapters.sigv4 import Credentials
-
-    return Credentials(aws.access_key_id, aws.secret_access_key, aws.session_token)
+    try:
+        if where.iam_user:
+            # Another token would be refused too: each is made anew.
+            return refused or (where.iam_user, aws.elasticache_token(where.iam_user, where.iam_cache))
+        username, password = aws.secret_login(where.secret_arn, aws.Login(*refused) if refused else None)
+    except LoginUnavailableError as exc:
+        raise GateUnavailableError(str(exc)) from exc
+    return username or "default", password
 
 
 @cache

@@ -49,39 +49,6 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AwsSettings:
-    """Who the function is at AWS, and where its services are; Lambda sets all of it but the endpoints of local stacks.
-
-    Attributes:
-        session_token: empty for a long-lived key.
-    """
-
-    region: str
-    access_key_id: str
-    secret_access_key: str
-    session_token: str
-    sqs_endpoint_url: str
-    secrets_endpoint_url: str
-
-    @classmethod
-    def from_env(cls, env: Environment = os.environ) -> "AwsSettings":
-        """Read the AWS_ variables that the AWS SDKs read. Raises `SettingsError`."""
-        region = _text(env, "AWS_REGION" if "AWS_REGION" in env else "AWS_DEFAULT_REGION")
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        everywhere = env.get("AWS_ENDPOINT_URL")
-        queues = env.get("AWS_ENDPOINT_URL_SQS") or everywhere
-        secrets = env.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or everywhere
-        return cls(
-            region=region,
-            access_key_id=_text(env, "AWS_ACCESS_KEY_ID"),
-            secret_access_key=_text(env, "AWS_SECRET_ACCESS_KEY"),
-            session_token=env.get("AWS_SESSION_TOKEN", ""),
-            sqs_endpoint_url=queues or f"https://sqs.{region}.{suffix}",
-            secrets_endpoint_url=secrets or f"https://secretsmanager.{region}.{suffix}",
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class MysqlSettings:
     """Where the ledger is.
 
@@ -176,8 +143,8 @@ class ConsoleSettings:
 
 
 def aws_region(env: Environment = os.environ) -> str:
-    """Read AWS_REGION, or AWS_DEFAULT_REGION where only that is set. Raises `SettingsError`."""
-    return _text(env, "AWS_REGION" if "AWS_REGION" in env else "AWS_DEFAULT_REGION")
+    """Read AWS_DEFAULT_REGION, which Lambda sets and boto3 reads too. Raises `SettingsError`."""
+    return _text(env, "AWS_DEFAULT_REGION")
 
 
 def mysql_owner_secret_arn(env: Environment = os.environ) -> str:
@@ -197,6 +164,12 @@ def mysql_connections_max(env: Environment = os.environ) -> int:
 def claim_queue_url(env: Environment = os.environ) -> str:
     """Read CLAIM_QUEUE_URL. Raises `SettingsError`."""
     return _text(env, "CLAIM_QUEUE_URL")
+
+
+def sqs_endpoint_url(env: Environment = os.environ) -> str:
+    """Return where SQS is: as AWS's SDKs are told, else where the claim queue is. Raises `SettingsError`."""
+    told = env.get("AWS_ENDPOINT_URL_SQS") or env.get("AWS_ENDPOINT_URL")
+    return told or "/".join(claim_queue_url(env).split("/")[:3])
 
 
 def dead_letter_queue_url(env: Environment = os.environ) -> str:

@@ -4,8 +4,9 @@ boto3 for what is not hot; the AWS Common Runtime (awscrt) signs and sends where
 docs/decisions/0013-libraries-on-the-hot-path.md has the figures.
 """
 
+import os
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from firstcome import settings
@@ -14,6 +15,8 @@ from firstcome.domain.errors import LoginUnavailableError, SettingsError
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
     from awscrt.auth import AwsCredentialsProvider
+    from awscrt.http import HttpRequest
+    from awscrt.io import ClientBootstrap, ClientTlsContext, TlsConnectionOptions
     from mypy_boto3_sqs import SQSClient
 
 SQS_CONNECT_TIMEOUT_SECONDS = 0.5
@@ -40,9 +43,6 @@ class Login(NamedTuple):
     password: str
 
 
-_logins: dict[str, Login] = {}
-
-
 def secret_login(secret_arn: str, refused: Login | None = None) -> Login:
     """Return the login that a secret holds, as JSON with `password` and perhaps `username`; read once an environment.
 
@@ -54,9 +54,10 @@ def secret_login(secret_arn: str, refused: Login | None = None) -> Login:
         LoginUnavailableError: the secret could not be read.
         SettingsError: it has another form.
     """
-    login = _logins.get(secret_arn)
-    if login is None or login == refused:
-        login = _logins[secret_arn] = _read_login(secret_arn)
+    logins = _logins()
+    login = logins.get(secret_arn)
+    if login is None or (refused and login.password == refused.password):
+        login = logins[secret_arn] = _read_login(secret_arn)
     return login
 
 
@@ -106,23 +107,71 @@ def sqs_client() -> "SQSClient":
     return boto3.client("sqs", config=config)
 
 
-def forget() -> None:
-    """Forget all clients, credentials and logins, as a new environment has none."""
-    _logins.clear()
-    for built in (sqs_client, credentials, _secrets):
-        built.cache_clear()
+def sign(request: "HttpRequest", service: str, timeout_seconds: float, **options: Any) -> "HttpRequest":
+    """Sign a request to AWS with the function's credentials.
+
+    Args:
+        timeout_seconds: to fetch the credentials, if there are none or they have expired.
+        options: what else is said to `AwsSigningConfig`.
+
+    Raises:
+        AwsCrtError: there are no credentials.
+        TimeoutError: there were none in time.
+    """
+    from awscrt.auth import AwsSigningConfig, aws_sign_request
+
+    config = AwsSigningConfig(
+        credentials_provider=_credentials(), region=settings.aws_region(), service=service, **options
+    )
+    signed: HttpRequest = aws_sign_request(request, config).result(timeout_seconds)
+    return signed
 
 
 @cache
-def credentials() -> "AwsCredentialsProvider":
-    """Return the function's credentials, from its environment or, with SnapStart, from the container endpoint."""
+def client_bootstrap() -> "ClientBootstrap":
+    """Start the one thread on which awscrt sends and receives."""
+    from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
+
+    events = EventLoopGroup(1)
+    return ClientBootstrap(events, DefaultHostResolver(events))
+
+
+def tls_options(host: str) -> "TlsConnectionOptions":
+    """Return what verifies a host's certificate and name: by the system's store, which SSL_CERT_FILE replaces."""
+    options = _tls_context().new_connection_options()
+    options.set_server_name(host)
+    return options
+
+
+@cache
+def _tls_context() -> "ClientTlsContext":
+    from awscrt.io import ClientTlsContext, TlsContextOptions, TlsVersion
+
+    options = TlsContextOptions()
+    options.min_tls_ver = TlsVersion.TLSv1_2
+    options.override_default_trust_store_from_path(ca_filepath=os.environ.get("SSL_CERT_FILE"))
+    return ClientTlsContext(options)
+
+
+@cache
+def _credentials() -> "AwsCredentialsProvider":
     from awscrt.auth import AwsCredentialsProvider
 
-    return AwsCredentialsProvider.new_default_chain()
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        # The default chain comes to the same, after it has read the system's certificates: 10 ms of CPU.
+        return AwsCredentialsProvider.new_environment()
+    # SnapStart: from the endpoint that AWS_CONTAINER_CREDENTIALS_FULL_URI names.
+    return AwsCredentialsProvider.new_default_chain(client_bootstrap())
+
+
+@cache
+def _logins() -> dict[str, Login]:
+    return {}
 
 
 @cache
 def _secrets() -> "SecretsProvider":
+    import boto3
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
     from botocore.config import Config
 
@@ -131,7 +180,7 @@ def _secrets() -> "SecretsProvider":
         read_timeout=SECRET_READ_TIMEOUT_SECONDS,
         retries={"total_max_attempts": 1, "mode": "standard"},
     )
-    return SecretsProvider(boto_config=config)
+    return SecretsProvider(boto3_client=boto3.client("secretsmanager", config=config))
 
 
 def _read_login(secret_arn: str) -> Login:
@@ -151,20 +200,19 @@ def _read_login(secret_arn: str) -> Login:
 
 
 def _token(service: str, host: str, query: dict[str, str]) -> str:
-    from awscrt.auth import AwsSignatureType, AwsSigningConfig, aws_sign_request
+    from awscrt.auth import AwsSignatureType
     from awscrt.exceptions import AwsCrtError
     from awscrt.http import HttpHeaders, HttpRequest
 
     request = HttpRequest("GET", f"/?{urlencode(query, quote_via=quote)}", HttpHeaders([("host", host)]))
-    config = AwsSigningConfig(
-        signature_type=AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
-        credentials_provider=credentials(),
-        region=settings.aws_region(),
-        service=service,
-        expiration_in_seconds=_TOKEN_SECONDS,
-    )
     try:
-        signed = aws_sign_request(request, config).result(SIGN_TIMEOUT_SECONDS)
+        signed = sign(
+            request,
+            service,
+            SIGN_TIMEOUT_SECONDS,
+            signature_type=AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
+            expiration_in_seconds=_TOKEN_SECONDS,
+        )
     except (AwsCrtError, TimeoutError) as exc:
         raise LoginUnavailableError("there are no AWS credentials to sign a login with") from exc
     return f"{host}{signed.path}"

@@ -1,114 +1,117 @@
-"""Sends single claims to SQS: one signed request on a connection that is kept.
+"""Sends single claims to SQS by the AWS Common Runtime: one signed request on a connection that is kept.
 
-Why not boto3: importing it and building its client is most of a cold start, and each `send_message` costs five times
-the CPU; docs/decisions/0005-own-wire-on-the-hot-path.md has the figures. boto3 stays where nothing is hot, see `sqs`.
+awscrt has no SQS client, so the one request is written out here; docs/decisions/0013-libraries-on-the-hot-path.md says
+why it is not boto3's.
 """
 
 import hashlib
+import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from io import BytesIO
 from urllib.parse import urlsplit
 
-from firstcome.adapters.http_post import HttpConnection, connect_to
-from firstcome.adapters.sigv4 import Credentials, Signer
+from awscrt.exceptions import AwsCrtError
+from awscrt.http import HttpClientConnection, HttpHeaders, HttpRequest
+
+from firstcome.adapters import aws
 from firstcome.domain.claim import Claim
 from firstcome.domain.errors import QueueUnavailableError
 from firstcome.domain.message import to_body
 
-if TYPE_CHECKING:
-    import ssl
-
 _HTTP_OK = 200
 
-
-@dataclass(frozen=True, slots=True)
-class SqsEndpoint:
-    """Where SQS is, and who asks.
-
-    Attributes:
-        url: of the service, without a path: `https://sqs.eu-west-1.amazonaws.com`.
-    """
-
-    url: str
-    region: str
-    credentials: Credentials
+_CONNECTION_LOST = (AwsCrtError, RuntimeError)
+"""What awscrt raises of a connection: the second, if it was closed before the request began."""
 
 
 class SqsSender:
     """Implements `ports.ClaimSender`.
 
     Args:
-        connect_seconds: to connect.
-        read_seconds: to wait for the reply.
-        tls: makes the context that verifies a host.
+        endpoint_url: of SQS, without a path: `https://sqs.eu-west-1.amazonaws.com`.
+        connect_seconds: to connect, TLS included.
+        read_seconds: to wait for the reply; a send takes no longer than both together.
     """
 
-    def __init__(
-        self,
-        queue_url: str,
-        endpoint: SqsEndpoint,
-        connect_seconds: float,
-        read_seconds: float,
-        tls: "Callable[[str], ssl.SSLContext]",
-    ) -> None:
-        self._before_message = f'{{"QueueUrl":{encode_basestring_ascii(queue_url)},"MessageBody":'
-        self._address = urlsplit(endpoint.url)
+    def __init__(self, queue_url: str, endpoint_url: str, connect_seconds: float, read_seconds: float) -> None:
+        self._queue_url = queue_url
+        self._address = urlsplit(endpoint_url)
         self._connect_seconds = connect_seconds
-        self._read_seconds = read_seconds
-        self._tls = tls
-        self._signer = Signer(
-            endpoint.credentials, endpoint.region, "sqs", "AmazonSQS.SendMessage", self._address.netloc
-        )
-        self._connection: HttpConnection | None = None
+        self._send_seconds = connect_seconds + read_seconds
+        self._connection: HttpClientConnection | None = None
 
     def send(self, claim: Claim) -> None:
         """Implement `ClaimSender.send`."""
         message = to_body(claim)
-        body = f"{self._before_message}{encode_basestring_ascii(message)}}}".encode()
-        status, reply = self._post(body)
+        try:
+            status, reply = self._post(json.dumps({"QueueUrl": self._queue_url, "MessageBody": message}).encode())
+        except (*_CONNECTION_LOST, TimeoutError) as exc:
+            raise QueueUnavailableError("the claim queue did not answer") from exc
         if status != _HTTP_OK or not _confirms(reply, message):
             # Not its text, which may name the queue or the caller.
-            raise QueueUnavailableError("the claim queue did not confirm a message")
+            raise QueueUnavailableError(f"the claim queue did not confirm a message: HTTP status {status}")
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
-        """Post a request; a kept connection that SQS has closed meanwhile is replaced once."""
-        is_kept = self._connection is not None
-        try:
+        ends_at = time.monotonic() + self._send_seconds
+        request = aws.sign(self._request(body), "sqs", self._send_seconds)
+        if self._connection:
             try:
-                return self._post_once(body)
-            except TimeoutError:
-                raise
-            except OSError:
-                if not is_kept:
-                    raise
-                # Sent twice at worst: the ledger's keys absorb it.
-                return self._post_once(body)
-        except OSError as exc:
-            raise QueueUnavailableError("the claim queue did not answer") from exc
+                return self._exchange(self._connection, request, ends_at)
+            except _CONNECTION_LOST:
+                # SQS has closed it meanwhile, as it does while an environment is frozen. Sent twice at worst, which the
+                # ledger's keys absorb. A timeout is not repeated.
+                request.body_stream = BytesIO(body)
+        self._connection = self._connect(min(self._connect_seconds, ends_at - time.monotonic()))
+        return self._exchange(self._connection, request, ends_at)
 
-    def _post_once(self, body: bytes) -> tuple[int, bytes]:
-        connection = self._connection or self._connect()
-        # Kept only if all goes well: half a reply may be left in it.
-        self._connection = None
+    def _request(self, body: bytes) -> HttpRequest:
+        headers = {
+            "host": self._address.netloc,
+            "content-type": "application/x-amz-json-1.0",
+            "content-length": str(len(body)),
+            "x-amz-target": "AmazonSQS.SendMessage",
+        }
+        return HttpRequest("POST", "/", HttpHeaders(list(headers.items())), BytesIO(body))
+
+    def _connect(self, seconds: float) -> HttpClientConnection:
+        is_secure = self._address.scheme == "https"
+        host = self._address.hostname or ""
+        connecting: Future[HttpClientConnection] = HttpClientConnection.new(
+            host,
+            self._address.port or (443 if is_secure else 80),
+            aws.client_bootstrap(),
+            tls_connection_options=aws.tls_options(host) if is_secure else None,
+        )
         try:
-            reply = connection.post(self._signer.headers(body, time.time()), body)
+            return connecting.result(max(seconds, 0))
+        except TimeoutError:
+            connecting.add_done_callback(_close)
+            raise
+
+    def _exchange(self, connection: HttpClientConnection, request: HttpRequest, ends_at: float) -> tuple[int, bytes]:
+        reply = bytearray()
+        try:
+            stream = connection.request(request, on_body=lambda chunk, **_: reply.extend(chunk))
+            stream.activate()
+            status: int = stream.completion_future.result(max(ends_at - time.monotonic(), 0))
         except BaseException:
+            # A reply may still come: the next request must not take it for its own.
             connection.close()
             raise
-        if connection.is_open:
-            self._connection = connection
-        else:
-            connection.close()
-        return reply
+        return status, bytes(reply)
 
-    def _connect(self) -> HttpConnection:
-        return connect_to(self._address, self._connect_seconds, self._read_seconds, self._tls)
+
+def _close(connecting: "Future[HttpClientConnection]") -> None:
+    if not connecting.exception():
+        connecting.result().close()
 
 
 def _confirms(reply: bytes, message: str) -> bool:
     """Whether SQS says that it has this very message: by the digest, which no other reply has."""
+    try:
+        answer = json.loads(reply)
+    except ValueError:
+        return False
     digest = hashlib.md5(message.encode(), usedforsecurity=False).hexdigest()
-    return b'"MessageId"' in reply and f'"{digest}"'.encode() in reply
+    return isinstance(answer, dict) and bool(answer.get("MessageId")) and answer.get("MD5OfMessageBody") == digest
