@@ -10,6 +10,9 @@ from typing import Any
 from local.errors import LocalStackError
 from local.services.ministack import REGION, client
 
+NO_VALUE = object()
+"""What `AWS::NoValue` comes to: a property with it is not there."""
+
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
 
 
@@ -41,10 +44,15 @@ class DeployedTemplate:
             ((name, argument),) = value.items()
             if name == "Ref" or name.startswith("Fn::"):
                 return self._call(name, argument)
-        return {key: self.resolve(item) for key, item in value.items()}
+        resolved = {key: self.resolve(item) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item != NO_VALUE}
 
     def _call(self, function: str, argument: Any) -> Any:
         match function, argument:
+            case "Ref", "AWS::NoValue":
+                return NO_VALUE
+            case "Fn::Split", [str(separator), text]:
+                return self.resolve(text).split(separator)
             case "Ref", str(name):
                 return self._reference(name)
             case "Fn::GetAtt", [str(name), str(attribute)]:

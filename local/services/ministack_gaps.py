@@ -41,7 +41,11 @@ class _HttpApi:
         self._integrations: dict[str, str] = {}
 
     def import_body(self, body: dict[str, Any]) -> None:
-        """Add the authorizers, the integrations and the routes of `body`."""
+        """Add the authorizers, the integrations and the routes of `body`, and the origins that may call them."""
+        if "x-amazon-apigateway-cors" in body:
+            cors = body["x-amazon-apigateway-cors"]
+            names = {name[0].upper() + name[1:]: value for name, value in cors.items()}
+            self._gateway.update_api(ApiId=self._api_id, CorsConfiguration=names)
         schemes = body.get("components", {}).get("securitySchemes", {})
         authorizers = {name: self._add_authorizer(name, scheme[AUTHORIZER]) for name, scheme in schemes.items()}
         for path, operations in body.get("paths", {}).items():
