@@ -13,10 +13,14 @@ from local.deployment.container_door import container_host, open_door, service_p
 from local.deployment.sam_env_vars import deployed_variables, save
 from local.deployment.stack import start_stack
 from local.deployment.state_files import ADDRESSES, PROCESSES, VARIABLES, WORKSPACE
+from local.deployment.warm_up import warm_up
 from local.errors import LocalStackError, run_command
 from local.progress import Progress
 from local.services.processes import Processes, all_recorded_run, stop_recorded
 from local.services.signals import signals_as_exceptions, signals_held_back
+
+# A browser opens this many to one server, and asks for the console's files on all of them at once.
+BROWSER_CONNECTIONS = 6
 
 
 def main() -> None:
@@ -50,6 +54,8 @@ def _start(progress: Progress, lock: int, host: str) -> None:
         if host:
             open_door(processes, WORKSPACE, host, service_ports(stack))
         variables = deployed_variables(stack, WORKSPACE, host)
+        with progress.step("Starting the console's workers"):
+            warm_up(f"{stack.api_url}/console", BROWSER_CONNECTIONS)
         with signals_held_back():
             processes.leave_running(PROCESSES)
             save(variables, VARIABLES)
@@ -64,7 +70,6 @@ def _start(progress: Progress, lock: int, host: str) -> None:
 def _show(stack: Stack) -> None:
     print(f"""
   Console  {stack.api_url}/console
-           (press "Sign in" there; any name will do, and no password)
   API      {stack.api_url}
   AWS      {stack.aws_endpoint_url}
   Redis    {stack.redis_url}
@@ -72,14 +77,16 @@ def _show(stack: Stack) -> None:
   Logs     {WORKSPACE.folder / "logs"}
   All of it, passwords included: {ADDRESSES}
 
-Next:
   make token SUB=alice                             a user's token
   make token SUB=op SCOPE=firstcome/operator       an operator's token
   make invoke FUNCTION=AdminFunction EVENT=events/put-campaign.json
                                                    a function without HTTP
   sam local invoke ApplyFunction -e events/apply.json --env-vars events/env.local.json
                                                    the same in a container, see README.md
-  make down                                        stop the stack""")
+  make down                                        stop the stack
+
+Next: open {stack.api_url}/console
+      sign in with any name, no password, and press "New campaign".""")
 
 
 if __name__ == "__main__":

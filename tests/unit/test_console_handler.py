@@ -66,6 +66,10 @@ def test_every_page_and_file_is_there_with_the_same_guards() -> None:
         assert headers["Cache-Control"] == "public, max-age=60"
 
 
+def test_the_console_says_something_before_its_scripts_arrive() -> None:
+    assert re.search(r"<main [^>]*>.*Loading.*</main>", _get(_CONSOLE)["body"])
+
+
 def test_a_page_runs_its_own_scripts_and_talks_to_the_api_and_the_issuer_only() -> None:
     policy = dict(part.split(" ", 1) for part in _get(_CONSOLE)["headers"]["Content-Security-Policy"].split("; "))
     assert policy == {
