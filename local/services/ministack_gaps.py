@@ -37,6 +37,7 @@ class _HttpApi:
 
     def __init__(self, api_id: str, template: DeployedTemplate) -> None:
         self._api_id = api_id
+        self._template = template
         self._gateway = client("apigatewayv2", template.endpoint_url)
         self._integrations: dict[str, str] = {}
 
@@ -45,6 +46,8 @@ class _HttpApi:
         if "x-amazon-apigateway-cors" in body:
             cors = body["x-amazon-apigateway-cors"]
             names = {name[0].upper() + name[1:]: value for name, value in cors.items()}
+            # The local endpoint lets SAM translate with the parameters' defaults.
+            names["AllowOrigins"] = self._template.references["CorsOrigins"].split(",")
             self._gateway.update_api(ApiId=self._api_id, CorsConfiguration=names)
         schemes = body.get("components", {}).get("securitySchemes", {})
         authorizers = {name: self._add_authorizer(name, scheme[AUTHORIZER]) for name, scheme in schemes.items()}
