@@ -173,7 +173,7 @@ def mysql_server(migrated_address: MysqlAddress) -> MysqlTestServer:
     server = MysqlTestServer(migrated_address)
     connection = server.connect()
     with connection.cursor() as cursor:
-        for table in ("campaign", "coupon", "overflow"):
+        for table in ("campaign", "coupon", "coupon_count", "overflow", "campaign_event", "erasure"):
             cursor.execute(f"DELETE FROM {table}")
     connection.commit()
     connection.close()

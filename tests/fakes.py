@@ -1,13 +1,29 @@
 """The ports in memory. Each fake passes the same contract tests as the adapter it stands for, see tests/contract."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from firstcome.domain.campaign import Campaign, CampaignRecord, CampaignState, Phase
-from firstcome.domain.claim import Admission, Claim, IssuedCoupon, LedgerCounts, Overflow, OverflowReason, Settlement
-from firstcome.domain.errors import GateLostError, GateUnavailableError, LedgerUnavailableError, QueueUnavailableError
+from firstcome.domain.campaign import Campaign, CampaignEvent, CampaignRecord, CampaignSort, CampaignState, Phase
+from firstcome.domain.claim import (
+    Admission,
+    Claim,
+    Erasure,
+    Finding,
+    IssuedCoupon,
+    LedgerCounts,
+    Overflow,
+    OverflowReason,
+    Settlement,
+)
+from firstcome.domain.errors import (
+    CampaignLockedError,
+    GateLostError,
+    GateUnavailableError,
+    LedgerUnavailableError,
+    QueueUnavailableError,
+)
 from firstcome.domain.gate import Fence, GateCounts, GateState, GateView, SeatRange
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.domain.times import Millis
@@ -322,33 +338,33 @@ class MemoryDeadLetters:
 
 @dataclass
 class MemoryLedger:
-    """Implements `ports.Ledger`; `is_down` makes every call fail."""
+    """Implements `ports.Ledger`; `is_down` makes every call fail, and `locked` names campaigns that others change.
+
+    `conflicts` names users whose claims meet an error of their own.
+    """
 
     clock: FakeClock = field(default_factory=FakeClock)
     is_down: bool = False
     records: dict[str, CampaignRecord] = field(default_factory=dict)
     rows: dict[tuple[str, int], IssuedCoupon] = field(default_factory=dict)
     overflow_rows: dict[tuple[str, str, str], Overflow] = field(default_factory=dict)
+    erased: dict[tuple[str, str], Erasure] = field(default_factory=dict)
+    trail: list[CampaignEvent] = field(default_factory=list)
     is_migrated: bool = False
     alone: list[str] = field(default_factory=list)
+    locked: set[str] = field(default_factory=set)
+    conflicts: set[str] = field(default_factory=set)
+    recounted: list[tuple[str, int]] = field(default_factory=list)
 
     def issue(self, claims: Sequence[Claim]) -> Settlement:
         """Implement `Ledger.issue`."""
         self._answer()
-        issued: list[Claim] = []
-        reseated: list[Claim] = []
-        overflow: list[Overflow] = []
         ordered = sorted(set(claims), key=lambda claim: (claim.campaign_id, claim.sequence, claim.user_id))
-        unseated = [claim for claim in ordered if not self._seat(claim)]
-        issued += [claim for claim in ordered if claim not in unseated]
-        for claim in unseated:
-            outcome = self._reseat(claim)
-            if isinstance(outcome, Overflow):
-                self.overflow_rows[(claim.campaign_id, claim.user_id, claim.coupon_code)] = outcome
-                overflow.append(outcome)
-            else:
-                reseated.append(outcome)
-        return Settlement([*issued, *reseated], reseated, overflow)
+        unsettled = [claim for claim in ordered if claim.user_id in self.conflicts]
+        if ordered and unsettled == ordered:
+            raise LedgerUnavailableError("conflict")
+        settlement = self._settle([self._named(claim) for claim in ordered if claim not in unsettled])
+        return replace(settlement, unsettled=unsettled)
 
     def create(self, campaign: Campaign) -> bool:
         """Implement `Ledger.create`."""
@@ -357,35 +373,76 @@ class MemoryLedger:
             return False
         # A millisecond later each time, so that "newest first" is an order.
         self.clock.time += 1
-        self.records[campaign.campaign_id] = CampaignRecord(
-            campaign, _state(campaign), self.clock.now(), self.clock.now()
-        )
+        self._keep(replace(campaign, version=0, paused=False), CampaignState.CREATING)
         return True
 
-    def update(self, campaign: Campaign) -> None:
+    def update(self, campaign: Campaign, expected_version: int) -> CampaignRecord | None:
         """Implement `Ledger.update`."""
         self._answer()
         record = self.records.get(campaign.campaign_id)
-        if record:
-            self.records[campaign.campaign_id] = replace(
-                record, campaign=campaign, state=_state(campaign), updated_at=self.clock.now()
-            )
+        if record is None or record.state is CampaignState.ARCHIVED:
+            return None
+        changed = replace(campaign, version=expected_version + 1)
+        if record.campaign.version == expected_version:
+            return self._keep(changed, _state(changed))
+        return record if record.campaign == changed else None
+
+    def archive(self, campaign_id: str) -> CampaignRecord | None:
+        """Implement `Ledger.archive`."""
+        self._answer()
+        record = self.records.get(campaign_id)
+        if record is None or record.state is CampaignState.ARCHIVED:
+            return record
+        archived = replace(record.campaign, version=record.campaign.version + 1, paused=False)
+        return self._keep(archived, CampaignState.ARCHIVED)
+
+    def restore_campaign(self, campaign: Campaign) -> bool:
+        """Implement `Ledger.restore_campaign`."""
+        self._answer()
+        record = self.records.get(campaign.campaign_id)
+        if record and (record.campaign.version >= campaign.version or record.state is CampaignState.ARCHIVED):
+            return False
+        self._keep(campaign, _state(campaign))
+        return True
 
     def find(self, campaign_id: str) -> CampaignRecord | None:
         """Implement `Ledger.find`."""
         self._answer()
         return self.records.get(campaign_id)
 
-    def campaigns(self, after: str | None, limit: int) -> list[CampaignRecord]:
+    def campaigns(
+        self,
+        after: str | None,
+        limit: int,
+        *,
+        state: CampaignState | None = None,
+        q: str = "",
+        sort: CampaignSort = CampaignSort.CREATED,
+    ) -> list[CampaignRecord]:
         """Implement `Ledger.campaigns`."""
         self._answer()
-        newest_first = sorted(self.records.values(), key=_age_key, reverse=True)
-        if after is None:
-            return newest_first[:limit]
-        if after not in self.records:
+        if after is not None and after not in self.records:
             return []
-        mark = _age_key(self.records[after])
-        return [record for record in newest_first if _age_key(record) < mark][:limit]
+        ordered = self._ordered(sort)
+        if after is not None:
+            ordered = ordered[ordered.index(self.records[after]) + 1 :]
+        return [
+            record
+            for record in ordered
+            if state in (None, record.state)
+            and (q.lower() in record.campaign.campaign_id or q.lower() in record.campaign.name.lower())
+        ][:limit]
+
+    def active_campaigns(self) -> list[CampaignRecord]:
+        """Implement `Ledger.active_campaigns`."""
+        self._answer()
+        return [record for _, record in sorted(self.records.items()) if record.state is not CampaignState.ARCHIVED]
+
+    def archived_ids(self, after: str, limit: int) -> list[str]:
+        """Implement `Ledger.archived_ids`."""
+        self._answer()
+        archived = [name for name, record in self.records.items() if record.state is CampaignState.ARCHIVED]
+        return [name for name in sorted(archived) if name > after][:limit]
 
     def campaign_ids(self) -> list[str]:
         """Implement `Ledger.campaign_ids`."""
@@ -402,26 +459,86 @@ class MemoryLedger:
     def counts(self, campaign_id: str) -> LedgerCounts:
         """Implement `Ledger.counts`."""
         self._answer()
-        held = {(row.claim.user_id, row.claim.coupon_code) for (of, _), row in self.rows.items() if of == campaign_id}
-        kept = [key for key in self.overflow_rows if key[0] == campaign_id and key[1:] not in held]
-        return LedgerCounts(len(held), len(kept))
+        issued = [sequence for of, sequence in self.rows if of == campaign_id]
+        return LedgerCounts(len(issued), len(self.overflow_claims(campaign_id)), max(issued, default=0))
+
+    def recount(self, campaign_id: str, range_no: int) -> int | None:
+        """Implement `Ledger.recount`, of counts that cannot be wrong."""
+        highest = self.counts(campaign_id).highest
+        self.recounted.append((campaign_id, range_no))
+        return range_no + 1 if range_no < (highest - 1) // 10_000 else None
 
     def overflow_claims(self, campaign_id: str) -> list[Claim]:
-        """Return what is in overflow, by coupon code."""
-        claims = [item.claim for key, item in self.overflow_rows.items() if key[0] == campaign_id]
-        return sorted(claims, key=lambda claim: claim.coupon_code)
+        """Return claims that have no seat, by coupon code."""
+        return sorted(self._waiting(campaign_id), key=lambda claim: claim.coupon_code)
 
     def overflow(self, campaign_id: str, after: str, limit: int) -> list[Claim]:
         """Implement `Ledger.overflow`."""
         self._answer()
         return [claim for claim in self.overflow_claims(campaign_id) if claim.coupon_code > after][:limit]
 
+    def reseat_overflow(self, campaign_id: str, limit: int) -> Settlement:
+        """Implement `Ledger.reseat_overflow`."""
+        self._answer()
+        waiting = [claim for claim in self._waiting(campaign_id) if self._reason(claim) is OverflowReason.NO_SEAT]
+        waiting.sort(key=lambda claim: (claim.accepted_at, claim.sequence))
+        reseated: list[Claim] = []
+        overflow: list[Overflow] = []
+        for claim in waiting[:limit]:
+            self._reseat_into(claim, reseated, overflow)
+        return Settlement(reseated, reseated, overflow)
+
     def settled_codes(self, campaign_id: str, claims: Sequence[Claim]) -> set[str]:
         """Implement `Ledger.settled_codes`."""
         self._answer()
         kept = {row.claim.coupon_code for row in self.rows.values()}
-        kept |= {claim.coupon_code for claim in self.overflow_claims(campaign_id)}
+        kept |= {claim.coupon_code for claim in self._waiting(campaign_id)}
         return kept & {claim.coupon_code for claim in claims}
+
+    def find_by_user(self, campaign_id: str, user_id: str) -> Finding:
+        """Implement `Ledger.find_by_user`."""
+        return self._find_claim(campaign_id, lambda claim: claim.user_id == user_id)
+
+    def find_by_code(self, campaign_id: str, coupon_code: str) -> Finding:
+        """Implement `Ledger.find_by_code`."""
+        return self._find_claim(campaign_id, lambda claim: claim.coupon_code == coupon_code)
+
+    def erase(self, campaign_id: str, user_id: str, pseudonym: str) -> list[Erasure]:
+        """Implement `Ledger.erase`."""
+        self._answer()
+        claims = [row.claim for (of, _), row in self.rows.items() if of == campaign_id]
+        claims += [item.claim for key, item in self.overflow_rows.items() if key[0] == campaign_id]
+        for claim in claims:
+            if claim.user_id == user_id:
+                erasure = Erasure(claim.sequence, claim.coupon_code, pseudonym)
+                self.erased.setdefault((campaign_id, claim.coupon_code), erasure)
+        self._erase_what_is_listed(campaign_id)
+        return [erasure for erasure in self.erasures(campaign_id) if erasure.pseudonym == pseudonym]
+
+    def erasures(self, campaign_id: str) -> list[Erasure]:
+        """Implement `Ledger.erasures`."""
+        self._answer()
+        return [erasure for (of, _), erasure in sorted(self.erased.items()) if of == campaign_id]
+
+    def apply_erasures(self, campaign_id: str, erasures: Sequence[Erasure]) -> None:
+        """Implement `Ledger.apply_erasures`."""
+        self._answer()
+        for erasure in erasures:
+            self.erased.setdefault((campaign_id, erasure.coupon_code), erasure)
+        self._erase_what_is_listed(campaign_id)
+
+    def record(self, event: CampaignEvent) -> None:
+        """Implement `Ledger.record`."""
+        self._answer()
+        mine = [one for one in self.trail if one.campaign_id == event.campaign_id]
+        if all((one.at, one.actor, one.action) != (event.at, event.actor, event.action) for one in mine):
+            self.trail.append(replace(event, number=len(mine) + 1))
+
+    def events(self, campaign_id: str, after: int | None, limit: int) -> list[CampaignEvent]:
+        """Implement `Ledger.events`."""
+        self._answer()
+        mine = [event for event in reversed(self.trail) if event.campaign_id == campaign_id]
+        return [event for event in mine if after is None or event.number < after][:limit]
 
     def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
         """Implement `Ledger.gaps`."""
@@ -429,6 +546,11 @@ class MemoryLedger:
         taken = [sequence for of, sequence in sorted(self.rows) if of == campaign_id and sequence <= highest]
         edges = [0, *taken, highest + 1]
         return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
+
+    def now(self) -> Millis:
+        """Implement `Ledger.now`."""
+        self._answer()
+        return self.clock.now()
 
     def close(self) -> None:
         """Implement `Ledger.close`."""
@@ -439,23 +561,86 @@ class MemoryLedger:
         self.is_migrated = True
 
     @contextmanager
-    def campaign_lock(self, campaign_id: str) -> Iterator[None]:
+    def campaign_lock(self, campaign_id: str, wait_seconds: int = 5) -> Iterator[None]:
         """Implement `Ledger.campaign_lock`, for one thread."""
         self._answer()
+        if campaign_id in self.locked:
+            raise CampaignLockedError(f"waited {wait_seconds} s")
         self.alone.append(campaign_id)
-        yield
-        self.alone.remove(campaign_id)
+        try:
+            yield
+        finally:
+            self.alone.remove(campaign_id)
 
     def _answer(self) -> None:
         if self.is_down:
             raise LedgerUnavailableError("down")
 
+    def _keep(self, campaign: Campaign, state: CampaignState) -> CampaignRecord:
+        before = self.records.get(campaign.campaign_id)
+        now = self.clock.now()
+        record = CampaignRecord(campaign, state, before.created_at if before else now, now)
+        self.records[campaign.campaign_id] = record
+        return record
+
+    def _ordered(self, sort: CampaignSort) -> list[CampaignRecord]:
+        if sort is CampaignSort.CREATED:
+            return sorted(self.records.values(), key=_age_key, reverse=True)
+        now = self.clock.now()
+
+        def key(record: CampaignRecord) -> tuple[bool, int, str]:
+            opens_at = record.campaign.opens_at
+            return opens_at < now, abs(opens_at - now), record.campaign.campaign_id
+
+        return sorted(self.records.values(), key=key)
+
     def _capacity(self, campaign_id: str) -> int:
         record = self.records.get(campaign_id)
         return record.campaign.capacity if record else 0
 
-    def _seat(self, claim: Claim) -> bool:
-        """Write a claim's row as INSERT IGNORE does; whether the row is there and is the claim's."""
+    def _named(self, claim: Claim) -> Claim:
+        erasure = self.erased.get((claim.campaign_id, claim.coupon_code))
+        return replace(claim, user_id=erasure.pseudonym) if erasure else claim
+
+    def _erase_what_is_listed(self, campaign_id: str) -> None:
+        for key, row in self.rows.items():
+            if key[0] == campaign_id:
+                self.rows[key] = replace(row, claim=self._named(row.claim))
+        for old, item in list(self.overflow_rows.items()):
+            claim = self._named(item.claim)
+            self.overflow_rows[(old[0], claim.user_id, old[2])] = replace(self.overflow_rows.pop(old), claim=claim)
+
+    def _reason(self, claim: Claim) -> OverflowReason:
+        return self.overflow_rows[(claim.campaign_id, claim.user_id, claim.coupon_code)].reason
+
+    def _waiting(self, campaign_id: str) -> list[Claim]:
+        """Return the claims in overflow that have no row."""
+        held = {(row.claim.user_id, row.claim.coupon_code) for (of, _), row in self.rows.items() if of == campaign_id}
+        items = [item for key, item in self.overflow_rows.items() if key[0] == campaign_id]
+        return [item.claim for item in items if (item.claim.user_id, item.claim.coupon_code) not in held]
+
+    def _find_claim(self, campaign_id: str, is_wanted: Callable[[Claim], bool]) -> Finding:
+        self._answer()
+        coupons = [row for (of, _), row in self.rows.items() if of == campaign_id and is_wanted(row.claim)]
+        waiting = [claim for claim in self.overflow_claims(campaign_id) if is_wanted(claim)]
+        return Finding(
+            coupons[0] if coupons else None,
+            Overflow(waiting[0], self._reason(waiting[0])) if waiting else None,
+        )
+
+    def _settle(self, claims: Sequence[Claim]) -> Settlement:
+        issued: list[Claim] = []
+        reseated: list[Claim] = []
+        overflow: list[Overflow] = []
+        seats = [(claim, self._seat(claim)) for claim in claims]
+        issued += [seat for _, seat in seats if seat]
+        for claim, seat in seats:
+            if seat is None:
+                self._reseat_into(claim, reseated, overflow)
+        return Settlement([*issued, *reseated], reseated, overflow)
+
+    def _seat(self, claim: Claim) -> Claim | None:
+        """Write a claim's row as INSERT IGNORE does; returns the claim if the row is its own."""
         rows = [row.claim for row in self.rows.values()]
         seat = (claim.campaign_id, claim.sequence)
         is_free = seat not in self.rows and claim.sequence <= self._capacity(claim.campaign_id)
@@ -464,10 +649,19 @@ class MemoryLedger:
         if is_free and is_new_user and is_new_code:
             self.rows[seat] = IssuedCoupon(claim, self.clock.now())
         holder = self.rows.get(seat)
-        return holder is not None and (holder.claim.user_id, holder.claim.coupon_code) == (
+        is_own = holder is not None and (holder.claim.user_id, holder.claim.coupon_code) == (
             claim.user_id,
             claim.coupon_code,
         )
+        return claim if is_own else None
+
+    def _reseat_into(self, claim: Claim, reseated: list[Claim], overflow: list[Overflow]) -> None:
+        outcome = self._reseat(claim)
+        if isinstance(outcome, Overflow):
+            self.overflow_rows[(claim.campaign_id, claim.user_id, claim.coupon_code)] = outcome
+            overflow.append(outcome)
+        else:
+            reseated.append(outcome)
 
     def _reseat(self, claim: Claim) -> Claim | Overflow:
         for (campaign_id, sequence), row in self.rows.items():

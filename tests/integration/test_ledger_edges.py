@@ -11,7 +11,7 @@ from pymysql.cursors import Cursor
 
 from firstcome.adapters.mysql.ledger import MysqlLedger
 from firstcome.domain.claim import Claim, Overflow, OverflowReason, new_coupon_code
-from firstcome.domain.errors import LedgerUnavailableError
+from firstcome.domain.errors import CampaignLockedError, LedgerUnavailableError
 from tests.conftest import MysqlTestServer
 from tests.factories import a_campaign, a_claim
 
@@ -48,6 +48,10 @@ class WatchedCursor:
     def execute(self, query: str, values: Any = None) -> int:
         self._before(query)
         return self._cursor.execute(query, values)
+
+    def executemany(self, query: str, values: Any) -> int:
+        self._before(query)
+        return self._cursor.executemany(query, values) or 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
@@ -180,8 +184,8 @@ def test_each_homeless_claim_gets_a_seat_of_its_own_from_the_highest_down(mysql_
 def test_a_batch_of_several_campaigns_is_settled_for_each(mysql_server: MysqlTestServer) -> None:
     one, other = sorted([_campaign(mysql_server, 1), _campaign(mysql_server, 2)])
     ledger = mysql_server.ledger()
-    ledger.update(a_campaign(one, capacity=1))
-    ledger.update(a_campaign(other, capacity=2))
+    ledger.update(a_campaign(one, capacity=1), 0)
+    ledger.update(a_campaign(other, capacity=2), 0)
     held = [a_claim(one, 1), a_claim(other, 1)]
     ledger.issue(held)
     late = [a_claim(one, 1), a_claim(other, 1)]
@@ -239,7 +243,7 @@ def test_a_lock_conflict_is_tried_again_twice(watched: WatchedLedger, number: in
 def test_a_connection_is_kept_unless_it_is_what_failed(
     watched: WatchedLedger, failure: pymysql.MySQLError, *, is_kept: bool, runs: int
 ) -> None:
-    watched.campaign_ids()
+    watched.active_campaigns()
     connection, watched.runs = watched._connection, 0  # noqa: SLF001
     failures = iter([failure])
 
@@ -250,9 +254,9 @@ def test_a_connection_is_kept_unless_it_is_what_failed(
     watched.before = fail
     if runs == 1:
         with pytest.raises(LedgerUnavailableError):
-            watched.campaign_ids()
+            watched.active_campaigns()
     else:
-        assert watched.campaign_ids() == []
+        assert watched.active_campaigns() == []
 
     assert watched.runs == runs
     assert (watched._connection is connection) == is_kept  # noqa: SLF001
@@ -266,7 +270,7 @@ def test_a_connection_that_breaks_when_it_is_new_is_not_tried_again(watched: Wat
 
     watched.before = fail
     with pytest.raises(LedgerUnavailableError):
-        watched.campaign_ids()
+        watched.active_campaigns()
     assert watched.runs == 1
     assert watched._connection is None  # noqa: SLF001
 
@@ -294,7 +298,7 @@ def test_a_rollback_that_fails_drops_the_connection(watched: WatchedLedger) -> N
 
     watched.before = fail
     with pytest.raises(LedgerUnavailableError):
-        watched.campaign_ids()
+        watched.active_campaigns()
     assert watched._connection is None  # noqa: SLF001
 
 
@@ -314,25 +318,19 @@ def _is_mariadb(server: MysqlTestServer) -> bool:
     return "MariaDB" in str(server.rows("SELECT VERSION()")[0][0])
 
 
-def test_a_second_change_of_a_campaign_is_refused_when_the_first_takes_too_long(
-    mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("firstcome.adapters.mysql.ledger._ADVISORY_LOCK_SECONDS", 0)
+def test_a_second_change_of_a_campaign_is_refused_when_the_first_takes_too_long(mysql_server: MysqlTestServer) -> None:
     mine, yours = mysql_server.ledger(), mysql_server.ledger()
 
     with mine.campaign_lock("demo"):
-        with pytest.raises(LedgerUnavailableError), yours.campaign_lock("demo"):
+        with pytest.raises(CampaignLockedError), yours.campaign_lock("demo", wait_seconds=0):
             raise AssertionError("not alone")
-        with yours.campaign_lock("another"):
+        with yours.campaign_lock("another", wait_seconds=0):
             pass
-    with yours.campaign_lock("demo"):
+    with yours.campaign_lock("demo", wait_seconds=0):
         pass
 
 
-def test_a_change_that_fails_gives_the_campaign_free(
-    mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("firstcome.adapters.mysql.ledger._ADVISORY_LOCK_SECONDS", 0)
+def test_a_change_that_fails_gives_the_campaign_free(mysql_server: MysqlTestServer) -> None:
     mine = mysql_server.ledger()
     with pytest.raises(ZeroDivisionError), mine.campaign_lock("demo"):
         _ = 1 // 0
@@ -345,5 +343,6 @@ def test_a_change_that_fails_gives_the_campaign_free(
 def test_a_campaigns_state_is_a_word_in_the_table(mysql_server: MysqlTestServer, *, paused: bool, state: str) -> None:
     campaign = a_campaign(paused=paused)
     mysql_server.ledger().create(campaign)
+    mysql_server.ledger().update(campaign, 0)
 
     assert mysql_server.rows("SELECT state FROM campaign WHERE campaign_id = %s", campaign.campaign_id) == [(state,)]

@@ -176,7 +176,9 @@ class GateMachine(RuleBasedStateMachine):
         assert is_done == (capacity >= self.model.highest)
         if is_done:
             self.campaign = changed
-            self.ledger.update(changed)
+            record = self.ledger.find(self.id)
+            assert record
+            self.ledger.update(changed, record.campaign.version)
             self.model.capacity, self.model.window, self.model.paused = capacity, window, paused
 
     @rule(connections=st.booleans())

@@ -129,7 +129,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model.capacity = max([capacity, *self.model.rows])
         self.most_ever = max(self.most_ever, self.model.capacity)
         self.campaign = replace(self.campaign, capacity=self.model.capacity)
-        self.ledger.update(self.campaign)
+        record = self.ledger.update(self.campaign, self.campaign.version)
+        assert record
+        self.campaign = record.campaign
 
     # Once an example: opening a connection takes longer than all other steps together.
     @precondition(lambda self: not self.is_dropped)

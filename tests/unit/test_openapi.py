@@ -321,6 +321,7 @@ def test_the_example_of_a_campaign_makes_one(world: World) -> None:
         example["capacity"],
         from_rfc3339(example["opens_at"]),
         from_rfc3339(example["closes_at"]),
+        version=1,
     )
 
 

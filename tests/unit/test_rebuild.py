@@ -187,7 +187,7 @@ def test_claims_that_a_rolled_back_ledger_forgot_are_sent_again(service: Service
 
 def test_claims_without_a_seat_come_back_as_they_were_told(service: Service) -> None:
     unseated = a_claim("demo", 2, "dora")
-    service.ledger.update(a_campaign("demo", capacity=3))
+    service.ledger.update(a_campaign("demo", capacity=3), 0)
     service.ledger.issue([unseated])
     service.gate.lose()
 

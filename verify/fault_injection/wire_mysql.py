@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pymysql
 import pymysql.connections
 
-from firstcome.adapters.mysql.ledger import statement
+from firstcome.adapters.mysql.statements import statement
 from verify.fault_injection.faults import WITHOUT_LATE, CallErrors, Killed, Wire
 
 _DEADLOCK = 1213
@@ -115,7 +115,7 @@ def _templates() -> list[tuple[str, re.Pattern[str]]]:
     folder = files("firstcome.adapters.mysql").joinpath("sql")
     names = sorted(file.name.removesuffix(".sql") for file in folder.iterdir())
     return [
-        (name, re.compile(".+?".join(map(re.escape, statement(name).split("%s"))), re.DOTALL))
+        (name, re.compile(".+?".join(map(re.escape, re.split(r"%s|%\(\w+\)s", statement(name)))), re.DOTALL))
         for name in names
         if name != "schema"
     ]

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from firstcome.domain.text import is_text
@@ -101,7 +101,7 @@ class Settlement:
     issued: Sequence[Claim]
     reseated: Sequence[Claim]
     overflow: Sequence[Overflow]
-    unsettled: Sequence[Claim] = ()
+    unsettled: Sequence[Claim] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

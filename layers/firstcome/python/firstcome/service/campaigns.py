@@ -88,8 +88,8 @@ class Campaigns:
             if record is None:
                 return Refused(Refusal.CAMPAIGN_NOT_FOUND)
             self._view(campaign_id)  # As in `_change`.
-            changed = replace(record.campaign, paused=paused)
-            self.ledger.update(changed)
+            changed = replace(record.campaign, paused=paused, version=record.campaign.version + 1)
+            self.ledger.update(changed, record.campaign.version)
             self.gate.configure(changed)
             return self._view(campaign_id)
 
@@ -137,8 +137,9 @@ class Campaigns:
         # Remembered before it is made: a gate that is remembered but missing answers 503, the other way round it would
         # answer 404, or be made anew at 1. All of them, should the sentinel itself have been lost.
         self.gate.register(self.ledger.campaign_ids())
-        if not self.gate.create(campaign):
+        if not self.gate.create(replace(campaign, version=1)):
             return CapacityBelowAccepted()
+        self.ledger.update(campaign, 0)
         return Saved(self._view(campaign.campaign_id), is_new=True)
 
     def _change(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
@@ -147,16 +148,16 @@ class Campaigns:
         was = self._view(campaign.campaign_id)  # A lost gate is refused here, before the ledger is changed.
         record = self.ledger.find(campaign.campaign_id)
         before = record.campaign if record else campaign
-        changed = replace(campaign, paused=before.paused)
+        changed = replace(campaign, paused=before.paused, version=before.version + 1)
         if changed.capacity >= before.capacity:
-            self.ledger.update(changed)
+            self.ledger.update(changed, before.version)
             is_done = self.gate.configure(changed)
             if was.remaining == 0 and changed.capacity > was.campaign.capacity:
                 self.clock.sleep(self.hold_ms)
         else:
             is_done = self.gate.lower(changed)
             if is_done:
-                self.ledger.update(changed)
+                self.ledger.update(changed, before.version)
         return Saved(self._view(campaign.campaign_id), is_new=False) if is_done else CapacityBelowAccepted()
 
     def _view(self, campaign_id: str) -> GateView:

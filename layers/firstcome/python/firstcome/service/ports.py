@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from firstcome.domain.campaign import Campaign, CampaignRecord
-from firstcome.domain.claim import Admission, Claim, IssuedCoupon, LedgerCounts, Settlement
+from firstcome.domain.campaign import Campaign, CampaignEvent, CampaignRecord, CampaignSort, CampaignState
+from firstcome.domain.claim import Admission, Claim, Erasure, Finding, IssuedCoupon, LedgerCounts, Settlement
 from firstcome.domain.gate import Fence, GateCounts, GateState, GateView, SeatRange
 from firstcome.domain.refusal import Refused
 from firstcome.domain.times import Millis
@@ -125,31 +125,60 @@ class DeadLetters(Protocol):
 
 
 class Ledger(Protocol):
-    """The MySQL side that keeps. Every method raises `LedgerUnavailableError` and is one transaction."""
+    """The MySQL side that keeps. Every method raises `LedgerUnavailableError`; all may be repeated safely."""
 
     def issue(self, claims: Sequence[Claim]) -> Settlement:
-        """Write claims; those that are there already count as issued. Either all are settled or none."""
+        """Write claims; those that are there already count as issued, also under a pseudonym.
+
+        Claims that meet an error of their own are returned as unsettled; the others are settled.
+
+        Raises:
+            LedgerUnavailableError: none was settled, as far as is known.
+        """
 
     def create(self, campaign: Campaign) -> bool:
-        """Add a campaign; False, and nothing changed, when it is there already."""
+        """Add a campaign, in state `creating` and version 0; False, and nothing changed, when it is there already."""
 
-    def update(self, campaign: Campaign) -> None:
-        """Change a campaign's name, capacity, window and state."""
+    def update(self, campaign: Campaign, expected_version: int) -> CampaignRecord | None:
+        """Change name, capacity, window and state (active or paused) of a campaign, and raise its version by one.
+
+        Returns:
+            The campaign as it now is; None, and nothing was changed, when the ledger has another version, or it is
+            archived.
+        """
+
+    def archive(self, campaign_id: str) -> CampaignRecord | None:
+        """Mark a campaign as archived, for good; None when there is no such campaign."""
+
+    def restore_campaign(self, campaign: Campaign) -> bool:
+        """Write a campaign with the version it has, where the ledger has none or an older one; whether it did."""
 
     def find(self, campaign_id: str) -> CampaignRecord | None:
         """Return a campaign."""
 
-    def campaigns(self, after: str | None, limit: int) -> list[CampaignRecord]:
-        """Return campaigns, the newest first, from behind the one named `after`."""
+    def campaigns(
+        self,
+        after: str | None,
+        limit: int,
+        *,
+        state: CampaignState | None = None,
+        q: str = "",
+        sort: CampaignSort = CampaignSort.CREATED,
+    ) -> list[CampaignRecord]:
+        """Return campaigns in that order, from behind the one named `after`.
 
-    def campaign_ids(self) -> list[str]:
-        """Return the ids of all campaigns."""
+        Args:
+            q: part of the id or of the name, in capitals or not.
+        """
+
+    def active_campaigns(self) -> list[CampaignRecord]:
+        """Return all campaigns that are not archived, by id."""
+
+    def archived_ids(self, after: str, limit: int) -> list[str]:
+        """Return ids of archived campaigns, in order, from behind `after`."""
 
     def coupons(self, campaign_id: str, after: int, limit: int) -> list[IssuedCoupon]:
         """Return issued coupons by sequence, from behind the sequence `after`."""
-
-    def counts(self, campaign_id: str) -> LedgerCounts:
-        """Return how far the campaign's claims are."""
 
     def overflow(self, campaign_id: str, after: str, limit: int) -> list[Claim]:
         """Return claims without a seat, by coupon code, from behind the code `after`."""
@@ -157,17 +186,63 @@ class Ledger(Protocol):
     def settled_codes(self, campaign_id: str, claims: Sequence[Claim]) -> set[str]:
         """Return the coupon codes of those of these claims that are issued or in overflow."""
 
-    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
-        """Return the sequences up to `highest` that have no row, in order."""
+    def find_by_user(self, campaign_id: str, user_id: str) -> Finding:
+        """Return what the ledger has of a user."""
+
+    def find_by_code(self, campaign_id: str, coupon_code: str) -> Finding:
+        """Return what the ledger has of a coupon code."""
+
+    def counts(self, campaign_id: str) -> LedgerCounts:
+        """Return how far the campaign's claims are, from kept counts."""
+
+    def recount(self, campaign_id: str, range_no: int) -> int | None:
+        """Count the rows of one range of sequences anew; returns the next range, None after the last.
+
+        Args:
+            range_no: from 0; a range is 10,000 sequences.
+        """
+
+    def reseat_overflow(self, campaign_id: str, limit: int) -> Settlement:
+        """Give claims without a seat those seats that are free now, in the order they were accepted in."""
+
+    def erase(self, campaign_id: str, user_id: str, pseudonym: str) -> list[Erasure]:
+        """Replace the user's id in coupons and overflow; returns what was erased, nothing when they have no claim."""
+
+    def erasures(self, campaign_id: str) -> list[Erasure]:
+        """Return all erasures of a campaign, by coupon code."""
+
+    def apply_erasures(self, campaign_id: str, erasures: Sequence[Erasure]) -> None:
+        """Repeat erasures that the ledger may have forgotten."""
+
+    def record(self, event: CampaignEvent) -> None:
+        """Add an event to the audit trail; the same actor, action and instant are the same event."""
+
+    def events(self, campaign_id: str, after: int | None, limit: int) -> list[CampaignEvent]:
+        """Return events, the newest first, from behind the number `after`."""
+
+    def now(self) -> Millis:
+        """Return the ledger's clock."""
 
     def close(self) -> None:
         """Give the connection back; the next call opens another one."""
 
     def migrate(self) -> None:
-        """Bring the schema up to date; may be repeated."""
+        """Bring the schema up to date; may be repeated. Raises `LedgerSchemaError`."""
 
-    def campaign_lock(self, campaign_id: str) -> AbstractContextManager[None]:
-        """Hold off every other operator's change of the campaign for as long as the context lasts."""
+    def campaign_lock(self, campaign_id: str, wait_seconds: int = 5) -> AbstractContextManager[None]:
+        """Hold off every other operator's change of the campaign for as long as the context lasts.
+
+        Raises:
+            CampaignLockedError: somebody else had the lock for so long.
+            LedgerUnavailableError: the session that held the lock has ended. Every call of the ledger within the
+                context raises it from then on, and so does its end: what was done may have met another change.
+        """
+
+    def campaign_ids(self) -> list[str]:
+        """Return the ids of all campaigns. To go: use `active_campaigns` and `archived_ids`."""
+
+    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
+        """Return the sequences up to `highest` that have no row, in order. To go: its cost grows with the campaign."""
 
 
 class Clock(Protocol):

@@ -11,7 +11,7 @@ from pymysql.cursors import Cursor
 from firstcome.adapters.mysql.ledger import MysqlLedger
 from firstcome.domain.errors import LedgerUnavailableError
 
-_TABLES = ("campaign", "coupon", "overflow")
+_TABLES = ("campaign", "coupon", "coupon_count", "overflow", "campaign_event", "erasure")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,3 @@
 -- Holds a campaign's row, so that only one drain at a time looks for free seats.
 -- campaign_id
-SELECT capacity FROM campaign WHERE campaign_id = %s FOR UPDATE
+SELECT campaign_id FROM campaign WHERE campaign_id = %s FOR UPDATE

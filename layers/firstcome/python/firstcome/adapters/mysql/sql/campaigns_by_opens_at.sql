@@ -1,0 +1,14 @@
+-- Reads campaigns, the next opening first, then those that have opened, the latest first; from behind a given one.
+-- after: campaign_id or NULL; state and q (part of id or name): empty for any; limit
+SELECT campaign_id, name, capacity, opens_at, closes_at, state, version, created_at, updated_at
+FROM campaign
+WHERE %(state)s IN ('', state)
+  AND (LOCATE(LOWER(%(q)s), CONVERT(campaign_id USING utf8mb4) COLLATE utf8mb4_bin) > 0
+       OR LOCATE(LOWER(%(q)s), LOWER(name) COLLATE utf8mb4_bin) > 0)
+  AND (%(after)s IS NULL
+       OR (opens_at < UTC_TIMESTAMP(3), ABS(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), opens_at)), campaign_id) > (
+         SELECT opens_at < UTC_TIMESTAMP(3), ABS(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), opens_at)), campaign_id
+         FROM campaign
+         WHERE campaign_id = %(after)s))
+ORDER BY opens_at < UTC_TIMESTAMP(3), ABS(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), opens_at)), campaign_id
+LIMIT %(limit)s

@@ -1,0 +1,2 @@
+-- Reads this server's clock.
+SELECT UTC_TIMESTAMP(3)
