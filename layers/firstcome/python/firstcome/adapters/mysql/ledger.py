@@ -361,8 +361,8 @@ class MysqlLedger:
 
 def _find(cursor: Cursor, campaign_id: str) -> CampaignRecord | None:
     cursor.execute(statement("find_campaign"), (campaign_id,))
-    row = cursor.fetchone()
-    return to_record(row) if row else None
+    rows = cursor.fetchall()
+    return to_record(rows[0]) if rows else None
 
 
 def _erase_what_is_listed(cursor: Cursor, campaign_id: str) -> list[Erasure]:
