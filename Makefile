@@ -1,6 +1,8 @@
 # Every command of the project. `make` alone lists them.
 
 PYTHON := .venv/bin/python
+# The functions' own modules, for what checks the guarantees with them.
+export PYTHONPATH := layers/firstcome/python
 export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK CONTAINER_HOST
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,6 @@ install-%:
 run: install-run ## Start a stack, send it a rush, check the guarantees, stop it (CAPACITY= USERS= CONCURRENCY= FAULT=flushall)
 	@exec $(PYTHON) -m local.commands.run
 
-faults: export PYTHONPATH := layers/firstcome/python
 faults: install-verify ## Let every fault happen at every external call, then pairs of faults, and check the guarantees (PAIRS=)
 	@exec $(PYTHON) -m verify.fault_injection.run $(if $(PAIRS),--pairs $(PAIRS))
 
@@ -48,7 +49,6 @@ test: install-test ## Run every test
 	@exec $(PYTHON) -m pytest
 
 schemathesis: export EXAMPLES := $(EXAMPLES)
-schemathesis: export PYTHONPATH := layers/firstcome/python
 schemathesis: install-verify ## Try the API with requests made up from docs/openapi.yaml, right and wrong ones (EXAMPLES=200 SEED=1)
 	@exec $(PYTHON) -m verify.schemathesis.run
 
@@ -59,14 +59,12 @@ pictures: install-test ## Take the pictures of the console and the claim page an
 mutate: install-verify ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
 	@exec $(PYTHON) -m verify.mutation
 
-bench: export PYTHONPATH := layers/firstcome/python
 bench: install-bench ## Measure against what one would write instead, in ratios of one run (PARTS="rivals drain" QUICK=1)
 	@exec $(PYTHON) -m bench $(PARTS)
 
 cost: install-bench ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
 	@exec $(PYTHON) -m bench.parts.cost
 
-verify: export PYTHONPATH := layers/firstcome/python
 verify: install-verify faults ## What takes longer than the tests: every fault, the model, hostile requests
 	@exec $(PYTHON) -m pytest verify
 
