@@ -95,10 +95,14 @@ def test_a_relay_that_failed_is_not_repeated_by_lambda() -> None:
     assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 60)
 
 
-@pytest.mark.parametrize("environment", ["dev", "prod", "local"])
-def test_insights_are_asked_for_only_of_a_class_that_has_them(environment: str) -> None:
-    """Not of the two smallest. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PerfInsights.Overview.Engines.html"""
-    told = _Translated(Environment=environment).resources["Ledger"]["Properties"]["Parameters"]
+@pytest.mark.parametrize(
+    "form",
+    [{}, _PROD, {"LedgerInstanceClass": "db.t4g.small"}, _PROD | {"LedgerInstanceClass": "db.t4g.micro"}]
+    + [{"LedgerInstanceClass": "db.r7g.large"}],
+)
+def test_insights_are_asked_for_only_of_a_class_that_has_them(form: dict[str, str]) -> None:
+    """https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PerfInsights.Overview.Engines.html"""
+    told = _Translated(**form).resources["Ledger"]["Properties"]["Parameters"]
     is_small = told["InstanceClass"] in {"db.t4g.micro", "db.t4g.small"}
     assert told["Insights"] == ("false" if is_small else "true")
 
