@@ -83,4 +83,4 @@ def test_what_a_function_logs_is_told_apart_from_its_answer(invoke: Invoke, repo
     assert json.loads(ran.answer) == {"batchItemFailures": []}
     lines = [json.loads(line) for line in ran.log.splitlines()]
     assert [line["message"] for line in lines if "message" in line] == ["drained", "unreadable message"]
-    assert [line["Quarantined"] for line in lines if "_aws" in line] == [1]
+    assert [line["Quarantined"] for line in lines if "_aws" in line] == [[1]]

@@ -5,7 +5,7 @@ Whatever a handler answers on these ports must be documented in docs/openapi.yam
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ class World:
     ledger: MemoryLedger = field(init=False)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     dead_letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
-    metrics: io.StringIO = field(default_factory=io.StringIO)
+    metrics: Callable[[], str] = lambda: ""
 
     def __post_init__(self) -> None:
         self.gate = MemoryGate(self.clock)
@@ -43,9 +43,8 @@ class World:
         self.gate.register([])
 
     def counted(self) -> list[dict[str, Any]]:
-        """Read the metrics written so far, without what says how to read them."""
-        lines = [json.loads(line) for line in self.metrics.getvalue().splitlines()]
-        return [{name: value for name, value in line.items() if name != "_aws"} for line in lines]
+        """Read the metrics written since the last call, without what says how to read them."""
+        return [_plain(json.loads(line)) for line in self.metrics().splitlines()]
 
     def open(self, campaign_id: str = "demo", **changes: Any) -> Campaign:
         """Make a campaign, in the ledger and at the gate."""
@@ -54,6 +53,11 @@ class World:
         self.gate.register([campaign_id])
         self.gate.create(campaign)
         return campaign
+
+
+def _plain(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of metrics, each with its one value."""
+    return {name: value[0] if isinstance(value, list) else value for name, value in line.items() if name != "_aws"}
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,16 @@ class Log:
         return [entry for entry in self.entries if entry["message"] == message]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _logger() -> None:
+    """The logger keeps the stdout that it finds: it must not be one test's."""
+    logger()
+
+
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> World:
     """The ports in memory, where `bootstrap` would build the real ones."""
-    made = World()
+    made = World(metrics=lambda: capsys.readouterr().out)
     monkeypatch.setattr(bootstrap, "gate", lambda: made.gate)
     monkeypatch.setattr(bootstrap, "ledger", lambda: made.ledger)
     monkeypatch.setattr(bootstrap, "claim_queue", lambda: made.queue)
@@ -93,7 +103,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(
         bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters, made.clock, 0)
     )
-    metrics = Metrics(made.clock, made.metrics)
+    metrics = Metrics(made.clock)
     monkeypatch.setattr(bootstrap, "metrics", lambda: metrics)
     monkeypatch.setattr(bootstrap, "MonotonicClock", lambda: made.clock)
     monkeypatch.setenv("RELAY_AFTER_SECONDS", "10")

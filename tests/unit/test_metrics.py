@@ -1,7 +1,7 @@
 """The lines that CloudWatch reads metrics from, and how few of them there are."""
 
-import io
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -21,73 +21,87 @@ from tests.unit.conftest import World
 APPLY = "POST /campaigns/{campaign_id}/coupons"
 
 
+@dataclass
 class Written:
-    """Metrics on a clock that stands still, and what they have written."""
+    """Metrics on a clock that stands still, and what they have written since the last look."""
 
-    def __init__(self) -> None:
-        self.clock, self._stream = FakeClock(), io.StringIO()
-        self.metrics = Metrics(self.clock, self._stream)
+    stdout: pytest.CaptureFixture[str]
+    clock: FakeClock = field(default_factory=FakeClock)
 
-    @property
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.clock)
+
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._stream.getvalue().splitlines()]
+        return [json.loads(line) for line in self.stdout.readouterr().out.splitlines()]
 
 
-def test_a_line_is_what_cloudwatch_reads() -> None:
-    written = Written()
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Written:
+    """Metrics of a function, where Powertools takes a service's name from the environment."""
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "firstcome")
+    return Written(capsys)
+
+
+def test_a_line_is_what_cloudwatch_reads(written: Written) -> None:
     written.metrics.count(Metric.REFUSED, 3, campaign_id="demo", code="sold_out")
     written.metrics.write()
 
-    (line,) = written.lines
+    (line,) = written.lines()
+    # By its dimensions, and over everything.
     assert line.pop("_aws")["CloudWatchMetrics"] == [
         {
             "Namespace": "Firstcome",
-            "Dimensions": [["campaign_id", "code"], []],
+            "Dimensions": [[], ["campaign_id", "code"]],
             "Metrics": [{"Name": "Refused", "Unit": "Count"}],
         }
     ]
-    assert line == {"campaign_id": "demo", "code": "sold_out", "Refused": 3}
+    assert line == {"campaign_id": "demo", "code": "sold_out", "Refused": [3]}
 
 
-def test_it_is_written_once_a_second_however_much_is_counted() -> None:
-    written = Written()
+def test_what_has_no_campaign_is_counted_over_everything_only(written: Written) -> None:
+    written.metrics.count(Metric.UNAVAILABLE)
+    written.metrics.write()
+
+    (line,) = written.lines()
+    assert line.pop("_aws")["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+    assert line == {"Unavailable": [1]}
+
+
+def test_it_is_written_once_a_second_however_much_is_counted(written: Written) -> None:
     for _ in range(10):
         for _ in range(1_000):
             written.metrics.count(Metric.REFUSED, campaign_id="demo", code="sold_out")
             written.metrics.write_if_due()
         written.clock.sleep(EVERY_MS // 10)
-    assert written.lines == []
+    assert written.lines() == []
 
     written.metrics.write_if_due()
 
-    assert [line["Refused"] for line in written.lines] == [10_000]
+    assert [line["Refused"] for line in written.lines()] == [[10_000]]
     written.clock.sleep(EVERY_MS)
     written.metrics.write_if_due()
-    assert len(written.lines) == 1
+    assert written.lines() == []
 
 
-def test_nothing_is_not_written() -> None:
-    written = Written()
+def test_nothing_is_not_written(written: Written) -> None:
     written.metrics.count(Metric.OVERFLOW, 0, campaign_id="demo")
     written.metrics.write()
-    assert written.lines == []
+    assert written.lines() == []
 
 
-def test_many_campaigns_do_not_gather_without_end() -> None:
-    written = Written()
+def test_many_campaigns_do_not_gather_without_end(written: Written) -> None:
     for number in range(120):
         written.metrics.count(Metric.ACCEPTED, campaign_id=f"demo-{number}")
-    assert len(written.lines) >= 100
+    assert len(written.lines()) >= 100
 
 
-def test_of_a_batch_the_slowest_claim_is_told() -> None:
-    written = Written()
+def test_of_a_batch_the_slowest_claim_is_told(written: Written) -> None:
     for milliseconds in (30, 250, 90):
         written.metrics.longest(milliseconds, campaign_id="demo")
     written.metrics.write()
 
-    (line,) = written.lines
-    assert line["AcceptToIssue"] == 250
+    (line,) = written.lines()
+    assert line["AcceptToIssue"] == [250]
     assert line["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "AcceptToIssue", "Unit": "Milliseconds"}]
 
 

@@ -21,7 +21,6 @@ import redis
 from firstcome import bootstrap
 from firstcome.adapters import sqs_sender
 from firstcome.adapters.logs import logger
-from firstcome.adapters.metrics import Metrics
 from firstcome.adapters.redis import resp
 from functions.admin import app as admin_app
 from functions.apply import app as apply_app
@@ -191,8 +190,6 @@ class World:
             stack.enter_context(patch.object(pymysql, "connect", mysql))
             stack.enter_context(patch.object(boto3, "client", lambda name, **_: clients[name]()))
             stack.enter_context(patch.object(bootstrap, "MonotonicClock", lambda: self.clock))
-            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
-            stack.enter_context(patch.object(bootstrap, "Metrics", lambda clock, _: Metrics(clock, nowhere)))
             stack.callback(logger().setLevel, logger().log_level)
             logger().setLevel("CRITICAL")
             yield self
@@ -369,6 +366,7 @@ class World:
             "DRAIN_CONCURRENCY": str(DRAIN_CONCURRENCY),
             "CLAIM_QUEUE_URL": CLAIMS_URL,
             "AWS_DEFAULT_REGION": "eu-west-1",
+            "POWERTOOLS_METRICS_DISABLED": "true",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "DEAD_LETTER_QUEUE_URL": DEAD_LETTERS_URL,

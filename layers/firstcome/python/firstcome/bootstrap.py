@@ -5,7 +5,6 @@ template.yaml. Everything but the gate is imported where it is built, so that a 
 docs/decisions/0005-own-wire-on-the-hot-path.md.
 """
 
-import sys
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -86,7 +85,7 @@ def claim_sender() -> "SqsSender":
 @cache
 def metrics() -> Metrics:
     """Build what counts for CloudWatch."""
-    return Metrics(MonotonicClock(), sys.stdout)
+    return Metrics(MonotonicClock())
 
 
 @cache

@@ -1,17 +1,14 @@
-"""CloudWatch metrics as lines of the log (embedded metric format), counted for a while before a line is written.
+"""CloudWatch metrics by Powertools, counted for a while before a line is written.
 
-Format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html.
-A line a request would cost more than the request: a million refusals would write a gigabyte. So an environment counts,
-and writes one line a campaign and second. Never in a line: user ids and coupon codes.
+A line for each request would cost more than the request: a million refusals would write a gigabyte. So an environment
+counts, and writes one line per campaign and second. Never in a line: user ids and coupon codes.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections import Counter
 from enum import StrEnum
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from firstcome.domain.times import Millis
@@ -53,14 +50,13 @@ type Dimensions = tuple[tuple[str, str], ...]
 
 
 class Metrics:
-    """Counts, and writes lines to `stream`; one a Lambda environment.
+    """Counts, and writes lines to the log; one per Lambda environment.
 
     Every metric is written twice: by its dimensions, and over everything, so that an alarm needs to know no campaign.
     """
 
-    def __init__(self, clock: Clock, stream: TextIO) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._stream = stream
         self._counts: dict[Dimensions, Counter[Metric]] = {}
         self._campaigns: set[str] = set()
         self._written_at: Millis = clock.now()
@@ -91,7 +87,7 @@ class Metrics:
         counts, self._counts = self._counts, {}
         self._written_at = self._clock.now()
         for dimensions, numbers in counts.items():
-            self._write_line(dimensions, dict(numbers))
+            _write_line(dimensions, numbers)
 
     def _counts_of(self, dimensions: dict[str, str]) -> Counter[Metric]:
         key = tuple(dimensions.items())
@@ -102,16 +98,15 @@ class Metrics:
                 self._campaigns.add(dimensions["campaign_id"])
         return counts
 
-    def _write_line(self, dimensions: Dimensions, values: dict[Metric, int]) -> None:
-        names = [name for name, _ in dimensions]
-        metrics = [
-            {"Name": metric.value, "Unit": "Milliseconds" if metric is Metric.ACCEPT_TO_ISSUE else "Count"}
-            for metric in values
-        ]
-        directive = {"Namespace": NAMESPACE, "Dimensions": [names, []] if names else [[]], "Metrics": metrics}
-        line = {
-            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
-            **dict(dimensions),
-            **{metric.value: value for metric, value in values.items()},
-        }
-        print(json.dumps(line, separators=(",", ":")), file=self._stream, flush=True)
+
+def _write_line(dimensions: Dimensions, numbers: Counter[Metric]) -> None:
+    # Imported when there is something to write, which the first request of an environment does not wait for.
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
+
+    # No service: it would be one more dimension, and an alarm over everything would not find its metric.
+    line = EphemeralMetrics(namespace=NAMESPACE, service="")
+    if dimensions:
+        line.add_dimensions(**dict(dimensions))
+    for metric, number in numbers.items():
+        line.add_metric(metric, "Milliseconds" if metric is Metric.ACCEPT_TO_ISSUE else "Count", number)
+    line.flush_metrics()
