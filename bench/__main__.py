@@ -21,7 +21,6 @@ from bench.harness.servers import FOLDER
 from local.errors import run_command
 from local.progress import Progress
 from local.services.processes import ROOT
-from local.services.signals import signals_as_exceptions
 
 
 def main(names: Sequence[str]) -> None:
@@ -33,10 +32,9 @@ def main(names: Sequence[str]) -> None:
     machine = describe_machine() | ({"quick": "a trial run: the figures say nothing"} if is_quick() else {})
     parts: dict[str, Part] = {}
     progress = Progress()
-    with signals_as_exceptions():
-        for name in names:
-            with progress.step(f"Measuring: {name}"):
-                parts[name] = PARTS[name]()
+    for name in names:
+        with progress.step(f"Measuring: {name}"):
+            parts[name] = PARTS[name]()
     result = to_result(parts, machine | {"load_at_end": load()})
     result_path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     report_path.write_text(render_report(parts, result), encoding="utf-8")

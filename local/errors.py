@@ -1,22 +1,23 @@
-"""The one failure of the launcher, and the one place where it is shown."""
+"""How a command ends: on a failure with a report, on a signal with everything stopped, never with a bare traceback."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-
-from local.services.signals import Terminated
+from types import FrameType
 
 LOG_LINES_SHOWN = 20
-INTERRUPTED = 130
-TERMINATED = 143
+PR_SET_PDEATHSIG = 1
 CRASH_LOG = Path(__file__).resolve().parent.parent / ".local" / "crash.log"
 
 
 class LocalStackError(Exception):
-    """A part of the local stack failed: what happened, where its log is, and what to do about it."""
+    """A part of the local stack failed. Its text is the whole report: what happened, the log's end, what to do."""
 
     def __init__(self, message: str, log_path: Path | None = None, advice: str = "") -> None:
         """`log_path`: the log whose last lines explain the failure."""
@@ -26,7 +27,7 @@ class LocalStackError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        """The whole report, as a user should read it."""
+        """The report."""
         lines = [self.message]
         if self.log_path is not None:
             lines += [f"Last lines of {self.log_path}:", *(f"  | {line}" for line in _last_lines(self.log_path))]
@@ -36,25 +37,34 @@ class LocalStackError(Exception):
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a command of the launcher; leave with a status, and on failure with a report instead of a traceback."""
+    """Run `command`; exit with its status, 1 and a report after a failure, 128 + number after a signal."""
+    _exit_on_signals()
     try:
         command()
-    except LocalStackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except Terminated:
-        sys.exit(TERMINATED)
-    except KeyboardInterrupt:
-        print("Interrupted; everything that was started is stopped.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours is reported, not thrown at the user
+    except (LocalStackError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except Exception as error:  # noqa: BLE001 - the last resort for a defect of this code
         CRASH_LOG.parent.mkdir(exist_ok=True)
         CRASH_LOG.write_text(traceback.format_exc(), encoding="utf-8")
-        print(f"error: unexpected {type(error).__name__}: {error}\nDetails: {CRASH_LOG}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"error: unexpected {type(error).__name__}: {error}\nDetails: {CRASH_LOG}")
+
+
+def _exit_on_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores SIGHUP on purpose; a shell ignores SIGINT for its background jobs, yet `kill -INT` must work.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit)
+    # A `make` that is killed sends its children no signal; the kernel does when it is asked to.
+    if sys.platform == "linux" and "MAKELEVEL" in os.environ:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    # A second signal must not interrupt the clean-up that the first one begins.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    print(f"{signal.Signals(number).name}: stopping everything that was started.", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _last_lines(path: Path) -> list[str]:

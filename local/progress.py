@@ -1,58 +1,42 @@
-"""What the launcher says while it works: a live line on a terminal, plain lines elsewhere."""
+"""Progress of long steps on standard error: in place on a terminal, as plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-REDRAW_SECONDS = 0.2
+from rich.console import Console
+from rich.text import Text
+
+PLAIN_SECONDS = 2.0
 
 
 class Progress:
-    """Reports steps as they run, with the seconds each takes."""
+    """Reports steps as they run, and the seconds each takes."""
 
-    def __init__(self, out: TextIO = sys.stderr) -> None:
-        """Write to `out`; standard output stays free for results."""
-        self._out = out
+    def __init__(self, out: TextIO | None = None) -> None:
+        """Write to `out`, by default standard error: standard output is for results."""
+        self._console = Console(file=out or sys.stderr, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """Show `title` while the body runs, then how long it took."""
-        started = time.monotonic()
-        with self._live_line(title, started):
-            yield
-        self._line(f"{title} ({time.monotonic() - started:.1f} s)")
+    def step(self, title: str) -> Iterator[Callable[[str], None]]:
+        """Show `title` while the body runs, then how long it took; the body may show where it stands."""
+        started = shown = time.monotonic()
+
+        def show(state: str) -> None:
+            nonlocal shown
+            status.update(Text(f"{title}: {state}"))
+            if not self._console.is_terminal and time.monotonic() - shown > PLAIN_SECONDS:
+                shown = time.monotonic()
+                self.say(f"  {state}")
+
+        with self._console.status(Text(title)) as status:
+            yield show
+        self.say(f"{title} ({time.monotonic() - started:.1f} s)")
 
     def say(self, text: str) -> None:
-        """One line that stays."""
-        self._line(text)
-
-    @contextmanager
-    def _live_line(self, title: str, started: float) -> Iterator[None]:
-        if not self._out.isatty():
-            yield
-            return
-        ended = threading.Event()
-
-        def redraw() -> None:
-            while not ended.wait(REDRAW_SECONDS):
-                self._out.write(f"\r\x1b[2K{title} ... {time.monotonic() - started:.0f} s")
-                self._out.flush()
-
-        drawer = threading.Thread(target=redraw, daemon=True)
-        drawer.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            drawer.join()
-            self._out.write("\r\x1b[2K")
-            self._out.flush()
-
-    def _line(self, text: str) -> None:
-        self._out.write(text + "\n")
-        self._out.flush()
+        """Write one line that stays."""
+        self._console.print(Text(text))

@@ -121,9 +121,9 @@ def running_site(part: str) -> Iterator[Site]:
 def started_site(folder: Path) -> Iterator[Site]:
     """Start the servers with their data below `folder`, and stop them at the end."""
     workspace = Workspace(folder)
-    with workspace.locked() as lock:
+    with workspace.locked():
         workspace.empty()
-        processes = Processes([lock])
+        processes = Processes()
         try:
             yield _start(processes, workspace)
         finally:

@@ -23,7 +23,7 @@ from typing import Any
 
 from local.deployment.workspace import Workspace
 from local.services.ports import HOST, with_free_port
-from local.services.processes import ROOT, Processes, Program, wait_until_ready
+from local.services.processes import ROOT, Processes, Program
 
 NAME = "sqs"
 SECRET_VARIABLE = "BENCH_SECRET"  # noqa: S105 - the name of a variable, not a secret
@@ -149,14 +149,10 @@ def _start(processes: Processes, workspace: Workspace, port: int, told: str) -> 
         workspace.service_environment() | {SECRET_VARIABLE: told},
         ROOT,
         workspace.log(NAME),
+        port,
     )
-    wait_until_ready(processes.start(program), program, lambda: _listens(port))
+    processes.start(program)
     return port
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def serve(port: int, store: Store) -> None:

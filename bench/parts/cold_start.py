@@ -26,7 +26,7 @@ import redis
 from bench.harness import campaigns
 from bench.harness.part import Part, Table
 from bench.harness.sqs_endpoint import start_endpoint
-from local.deployment.deploy import Build, sam_environment
+from local.deployment.deploy import sam_environment, start_build
 from local.deployment.lambda_emulator import BuiltFunction, Environment, built_functions, started
 from local.deployment.stack import running_processes
 from local.deployment.workspace import Workspace
@@ -142,7 +142,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def _build(processes: Processes, workspace: Workspace) -> dict[str, BuiltFunction]:
     """All that takes part, as `sam build` packages it; the rival once more with compiled files."""
-    Build(processes, workspace).finish()
+    processes.finish(start_build(processes, workspace))
     built = workspace.folder / "conventional"
     _build_conventional(processes, workspace, built)
     ours = built_functions(workspace.folder / "build")["ApplyFunction"]

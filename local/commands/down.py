@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from local.deployment.state_files import ADDRESSES, PROCESSES, VARIABLES, WORKSPACE
+from contextlib import suppress
+
+import psutil
+
+from local.deployment.state_files import ADDRESSES, VARIABLES, WORKSPACE
 from local.errors import run_command
-from local.services.processes import stop_recorded
-from local.services.signals import signals_as_exceptions
+
+STOP_SECONDS = 60
 
 
 def main() -> None:
     """Stop the stack, if there is one."""
-    with signals_as_exceptions(), WORKSPACE.locked():
-        stopped = stop_recorded(PROCESSES)
-        ADDRESSES.unlink(missing_ok=True)
-        VARIABLES.unlink(missing_ok=True)
-        WORKSPACE.discard_data()
-    print("The stack is down." if stopped else "Nothing is up.")
+    owner = WORKSPACE.owner()
+    if owner is not None:
+        with suppress(psutil.NoSuchProcess):
+            server = psutil.Process(owner)
+            server.terminate()
+            server.wait(STOP_SECONDS)
+    # What a server leaves behind that was killed.
+    ADDRESSES.unlink(missing_ok=True)
+    VARIABLES.unlink(missing_ok=True)
+    print("Nothing is up." if owner is None else "The stack is down.")
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from local.deployment.lambda_emulator import BuiltFunction, Invocation, built_functions, started
 from local.deployment.stack import running_processes
-from local.deployment.state_files import BUILD, FOLDER, PROCESSES, VARIABLES
+from local.deployment.state_files import BUILD, FOLDER, VARIABLES, require_stack
 from local.deployment.workspace import Workspace
 from local.errors import LocalStackError, run_command
 from local.progress import Progress
-from local.services.processes import Processes, all_recorded_run
+from local.services.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ def main() -> None:
     """Run the function once; leave with status 1 when it failed."""
     name = _required("FUNCTION", "the function's name in template.yaml")
     event = read_event(Path(_required("EVENT", "a file with the event")))
-    if not (VARIABLES.exists() and all_recorded_run(PROCESSES)):
-        raise LocalStackError("The stack is not up.", advice="Start it with: make up")
+    require_stack()
     function = find_function(BUILD, name)
     variables = json.loads(VARIABLES.read_text(encoding="utf-8"))[name]
     with running_processes(FOLDER / "invoke", Progress(io.StringIO())) as (processes, workspace):

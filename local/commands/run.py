@@ -17,7 +17,6 @@ from local.deployment.workspace import Workspace
 from local.errors import LocalStackError, run_command
 from local.progress import Progress
 from local.services.processes import ROOT
-from local.services.signals import signals_as_exceptions
 from verify.rush.flushed_rush import FAULT, run_flushed_rush
 from verify.rush.report import render_report
 from verify.rush.result import Outcome, Plan, count, describe, summarise
@@ -75,14 +74,13 @@ def main() -> None:
     for outdated in (answers_path, result_path, report_path):
         outdated.unlink(missing_ok=True)
     progress = Progress()
-    with signals_as_exceptions():
-        with running_stack(DIRECTORY, progress) as stack:
-            site = Site(stack, Workspace(DIRECTORY))
-            with progress.step("Opening a campaign and starting the functions' workers"):
-                campaign = prepare_rush(site, plan)
-            progress.say(f"The rush: {count(plan.users, 'user')} for {count(plan.capacity, 'coupon')}")
-            outcome = send_rush(site, plan, campaign, answers_path)
-        holds = publish(outcome, result_path, report_path)
+    with running_stack(DIRECTORY, progress) as stack:
+        site = Site(stack, Workspace(DIRECTORY))
+        with progress.step("Opening a campaign and starting the functions' workers"):
+            campaign = prepare_rush(site, plan)
+        progress.say(f"The rush: {count(plan.users, 'user')} for {count(plan.capacity, 'coupon')}")
+        outcome = send_rush(site, plan, campaign, answers_path)
+    holds = publish(outcome, result_path, report_path)
     if not holds:
         sys.exit(1)
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 
 from local.deployment.addresses import Stack
-from local.deployment.state_files import ADDRESSES, PROCESSES, WORKSPACE
+from local.deployment.state_files import ADDRESSES, WORKSPACE, require_stack
 from local.deployment.tokens import sign_token
 from local.errors import LocalStackError, run_command
-from local.services.processes import all_recorded_run
 
 DEFAULT_SECONDS = "3600"
 
@@ -23,8 +22,7 @@ def main() -> None:
         raise LocalStackError("SUB, the user, is missing.", advice="For instance: make token SUB=alice")
     scope = os.environ.get("SCOPE") or None
     seconds = _seconds(os.environ.get("TTL") or DEFAULT_SECONDS)
-    if not (ADDRESSES.exists() and all_recorded_run(PROCESSES)):
-        raise LocalStackError("The stack is not up.", advice="Start it with: make up")
+    require_stack()
     issuer = Stack.load(ADDRESSES).jwt_issuer
     print(sign_token(WORKSPACE.folder, issuer, user, scope=scope, ttl_seconds=seconds))
 

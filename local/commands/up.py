@@ -1,24 +1,31 @@
 """`make up`: start the stack and leave it running.
 
-The environment variable CONTAINER_HOST names an address of this machine on which functions in containers reach it.
+This process starts `python -m local.commands.up --serve` and waits until the stack runs. That one runs on, in a session
+of its own; it stops the stack on SIGTERM and when a part of it ends, and the kernel stops the stack if it is killed.
+
+The environment variable CONTAINER_HOST is a further address of this machine for the services to listen on, for
+functions in containers.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 
 from local.deployment.addresses import Stack
-from local.deployment.container_door import container_host, open_door, service_ports
-from local.deployment.sam_env_vars import deployed_variables, save
-from local.deployment.stack import start_stack
-from local.deployment.state_files import ADDRESSES, PROCESSES, VARIABLES, WORKSPACE
+from local.deployment.sam_env_vars import container_host, deployed_variables, save
+from local.deployment.stack import running_processes, start_stack
+from local.deployment.state_files import ADDRESSES, VARIABLES, WORKSPACE, is_up
 from local.deployment.warm_up import warm_up
 from local.errors import LocalStackError, run_command
 from local.progress import Progress
-from local.services.processes import Processes, all_recorded_run, stop_recorded
-from local.services.signals import signals_as_exceptions, signals_held_back
 
+LOOK_SECONDS = 1.0
+READY = "ready\n"
 # A browser opens this many to one server, and asks for the console's files on all of them at once.
 BROWSER_CONNECTIONS = 6
 
@@ -26,45 +33,64 @@ BROWSER_CONNECTIONS = 6
 def main() -> None:
     """Start the stack, unless it is up."""
     host = container_host(os.environ)
-    progress = Progress()
-    with signals_as_exceptions(), WORKSPACE.locked() as lock:
-        if ADDRESSES.exists() and all_recorded_run(PROCESSES):
-            _refuse_another_door(host)
-            print("The stack is up.")
-        else:
-            _start(progress, lock, host)
+    if is_up():
+        _require_host(host)
+        print("The stack is up.")
+    else:
+        _start()
     _show(Stack.load(ADDRESSES))
 
 
-def _refuse_another_door(host: str) -> None:
-    variables = json.loads(VARIABLES.read_text(encoding="utf-8"))
-    if host and variables["ApplyFunction"]["REDIS_HOST"] != host:
-        raise LocalStackError(f"The stack is up, and not on {host}.", advice="Stop it first, with: make down")
-
-
-def _start(progress: Progress, lock: int, host: str) -> None:
-    ADDRESSES.unlink(missing_ok=True)
-    VARIABLES.unlink(missing_ok=True)
-    if stop_recorded(PROCESSES):
-        progress.say("Stopped what was left of an earlier stack.")
-    WORKSPACE.empty()
-    processes = Processes(inherited=[lock])
-    try:
-        stack = start_stack(processes, WORKSPACE, progress, {})
-        if host:
-            open_door(processes, WORKSPACE, host, service_ports(stack))
-        variables = deployed_variables(stack, WORKSPACE, host)
+def serve() -> None:
+    """Run the stack until SIGTERM."""
+    progress = Progress()
+    with running_processes(WORKSPACE.folder, progress, container_host(os.environ)) as (processes, workspace):
+        stack = start_stack(processes, workspace, progress, {})
         with progress.step("Starting the console's workers"):
             warm_up(f"{stack.api_url}/console", BROWSER_CONNECTIONS)
-        with signals_held_back():
-            processes.leave_running(PROCESSES)
-            save(variables, VARIABLES)
-            stack.save(ADDRESSES)
-    except BaseException:
-        with signals_held_back():
-            processes.stop()
-            WORKSPACE.discard_data()
-        raise
+        save(deployed_variables(stack, workspace), VARIABLES)
+        stack.save(ADDRESSES)
+        try:
+            _report_ready()
+            while True:
+                processes.check()
+                time.sleep(LOOK_SECONDS)
+        finally:
+            ADDRESSES.unlink(missing_ok=True)
+            VARIABLES.unlink(missing_ok=True)
+
+
+def _start() -> None:
+    command = [sys.executable, "-m", "local.commands.up", "--serve"]
+    # Without make's variable, by which a command ends with its `make`: see `run_command`.
+    environment = {name: value for name, value in os.environ.items() if name != "MAKELEVEL"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as server:
+        try:
+            ready = server.stdout is not None and server.stdout.readline() == READY
+        except BaseException:
+            server.send_signal(signal.SIGTERM)
+            raise
+        if not ready:
+            sys.exit(server.wait())
+        # Not waited for: it runs on.
+        server.returncode = 0
+
+
+def _report_ready() -> None:
+    """Say so to the command that waits, and leave its terminal; ends in an error if that command is gone."""
+    sys.stdout.write(READY)
+    sys.stdout.flush()
+    log = os.open(WORKSPACE.log("up"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(log, stream.fileno())
+
+
+def _require_host(host: str) -> None:
+    variables = json.loads(VARIABLES.read_text(encoding="utf-8"))
+    if host and variables["ApplyFunction"]["REDIS_HOST"] != host:
+        raise LocalStackError("The stack is up with another CONTAINER_HOST.", advice="Stop it first, with: make down")
 
 
 def _show(stack: Stack) -> None:
@@ -90,4 +116,4 @@ Next: open {stack.api_url}/console
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(serve if sys.argv[1:] == ["--serve"] else main)

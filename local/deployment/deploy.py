@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from subprocess import Popen
 
 from local.deployment.addresses import MysqlAddress
 from local.deployment.workspace import Workspace
@@ -18,29 +17,22 @@ from local.services.programs import find_program
 STACK_NAME = "firstcome-local"
 
 
-class Build:
-    """A `sam build` under way."""
-
-    def __init__(self, processes: Processes, workspace: Workspace) -> None:
-        """Start it; what did not change since the last build of this folder is not built again."""
-        self._processes = processes
-        arguments = [
-            "--cached",
-            "--cache-dir",
-            str(workspace.folder / "build-cache"),
-            "--build-dir",
-            str(_built(workspace)),
-        ]
-        self._program = _sam("build", arguments, workspace, {})
-        self._process: Popen[bytes] = processes.start(self._program)
-
-    def finish(self) -> None:
-        """Wait for its end, which must be a success."""
-        self._processes.finish(self._program, self._process)
+def start_build(processes: Processes, workspace: Workspace) -> str:
+    """Start `sam build`, which builds only what has changed; returns the name to `finish` it by."""
+    arguments = [
+        "--cached",
+        "--cache-dir",
+        str(workspace.folder / "build-cache"),
+        "--build-dir",
+        str(_built(workspace)),
+    ]
+    program = _sam("build", arguments, workspace, {})
+    processes.start(program)
+    return program.name
 
 
 def deploy(processes: Processes, workspace: Workspace, endpoint_url: str, parameters: Mapping[str, str]) -> None:
-    """Deploy what `Build` made, with these template parameters."""
+    """Deploy what `sam build` made, with these template parameters."""
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     arguments = ["--template-file", str(_built(workspace) / "template.yaml"), "--stack-name", STACK_NAME]
     arguments += ["--parameter-overrides", *overrides]
@@ -48,7 +40,7 @@ def deploy(processes: Processes, workspace: Workspace, endpoint_url: str, parame
 
 
 def store_mysql_secret(address: MysqlAddress, endpoint_url: str) -> str:
-    """Put the ledger's credentials where the functions read them; returns the secret's ARN."""
+    """Store the ledger's credentials for the functions; returns the secret's ARN."""
     secret = {"username": address.user, "password": address.password}
     created = client("secretsmanager", endpoint_url).create_secret(
         Name=f"{STACK_NAME}-mysql", SecretString=json.dumps(secret)
@@ -73,7 +65,7 @@ def _sam(action: str, arguments: list[str], workspace: Workspace, settings: Mapp
 
 
 def sam_environment(workspace: Workspace) -> dict[str, str]:
-    """The environment in which SAM talks to nobody but its endpoint, and writes nothing outside the clone."""
+    """The environment in which SAM connects to its endpoint only, and writes nothing outside the clone."""
     return {
         **workspace.tool_environment(),
         "AWS_DEFAULT_REGION": REGION,
@@ -84,7 +76,7 @@ def sam_environment(workspace: Workspace) -> dict[str, str]:
 
 
 def _without_update_check(workspace: Workspace) -> Path:
-    # SAM looks for a newer version of itself on the internet unless it did so this week.
+    # Once a week SAM looks for a newer version of itself on the internet.
     folder = workspace.folder / "sam"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}), encoding="utf-8")

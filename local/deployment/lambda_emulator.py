@@ -1,8 +1,8 @@
-"""Runs a built function as Lambda does, without Docker: AWS's runtime interface emulator and AWS's runtime client.
+"""Runs a built function as Lambda does, without Docker: on AWS's Runtime Interface Emulator and AWS's runtime client.
 
-The emulator comes with aws-sam-cli, the client is `awslambdaric`. The function sees what Lambda shows it: its folder as
+The emulator comes with aws-sam-cli, the client is `awslambdaric`. The function has what it has on Lambda: its folder as
 the working directory, its layers merged into one folder as in /opt/python, and boto3 beside the runtime client. It does
-not see this clone's virtual environment, so a package that the artefacts lack is missing here too.
+not have this clone's virtual environment, so a package that the artefacts lack is missing here too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,15 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
+from packaging.requirements import Requirement
+from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
 from local.deployment.workspace import Workspace
 from local.errors import LocalStackError
 from local.services.ports import HOST, free_port, with_free_port
-from local.services.processes import Processes, Program, wait_until_ready
+from local.services.processes import Processes, Program
 
 RUNTIME_PACKAGES = ("awslambdaric", "boto3")
-"""What the runtime itself brings on Lambda; the packages that these require come with them."""
+"""The packages of Lambda's own runtime; those that they require come with them."""
 
 EXECUTION_ENVIRONMENT = "AWS_Lambda_python3.13"
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
@@ -41,8 +42,8 @@ ERROR_FIELDS = {"errorMessage", "errorType", "requestId", "stackTrace"}
 GRACE_SECONDS = 10
 LOG_SECONDS = 15.0
 
-_OWN_LINE = re.compile(r"^\d\d \w{3} \d{4} [\d:,]+ \[\w+\] \(rapid\) ")
-_FRAME = re.compile(r"^(START|END|REPORT) RequestId: ")
+# Lines of the emulator in the log that the function writes to as well.
+_EMULATOR_LINE = re.compile(r"^\d\d \w{3} \d{4} [\d:,]+ \[\w+\] \(rapid\) |^(START|END|REPORT) RequestId: ")
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
 _INVOKED = re.compile(r"INVOKE RTDONE\(status: \w+, .*duration: ([\d.]+)ms\)")
 
@@ -59,14 +60,33 @@ class BuiltFunction:
     memory_mb: int
 
 
+def built_functions(build: Path, parameters: Mapping[str, str] | None = None) -> dict[str, BuiltFunction]:
+    """The functions of a `sam build`, by logical ID, with template parameters that differ from their defaults."""
+    template = build / "template.yaml"
+    if not template.exists():
+        raise LocalStackError(f"There is nothing built in {build}.")
+    stacks, _ = SamLocalStackProvider.get_stacks(str(template), parameter_overrides=dict(parameters or {}))
+    return {
+        function.name: BuiltFunction(
+            name=function.name,
+            folder=Path(function.codeuri),
+            handler=function.handler,
+            layers=[Path(layer.codeuri) for layer in function.layers],
+            timeout_seconds=int(function.timeout or 3),
+            memory_mb=int(function.memory or 128),
+        )
+        for function in SamFunctionProvider(stacks).get_all()
+    }
+
+
 @dataclass(frozen=True)
 class Invocation:
-    """What came of one invocation.
+    """The outcome of one invocation.
 
     Attributes:
-        payload: the answer as the function wrote it, or the emulator's own words.
-        answer: the same, read; None for the emulator's own words.
-        failed: an exception, a timeout, or a runtime that ended; Lambda's FunctionError.
+        payload: the function's answer, or the emulator's text when there is none.
+        answer: the answer, parsed; None when there is none.
+        failed: an exception, a timeout, or a runtime that ended: Lambda's FunctionError.
     """
 
     payload: str
@@ -75,51 +95,12 @@ class Invocation:
 
     @property
     def is_json(self) -> bool:
-        """Whether it is an answer at all: whatever a function returns is JSON."""
+        """Whether the payload is an answer: a function's answer is always JSON."""
         return self.answer is not None or not self.failed
 
 
-def built_functions(build: Path) -> dict[str, BuiltFunction]:
-    """The functions of a `sam build`, by logical ID."""
-    template = build / "template.yaml"
-    if not template.exists():
-        raise LocalStackError(f"There is nothing built in {build}.")
-    document = yaml.safe_load(template.read_text(encoding="utf-8"))
-    shared = document.get("Globals", {}).get("Function", {})
-    resources = document["Resources"]
-    return {
-        name: _built_function(build, name, resource.get("Properties", {}), shared, resources)
-        for name, resource in resources.items()
-        if resource["Type"] == "AWS::Serverless::Function"
-    }
-
-
-def _built_function(
-    build: Path, name: str, own: Mapping[str, Any], shared: Mapping[str, Any], resources: Mapping[str, Any]
-) -> BuiltFunction:
-    # SAM puts a function's own layers behind the shared ones.
-    layers = [*shared.get("Layers", []), *own.get("Layers", [])]
-    properties = {**shared, **own}
-    return BuiltFunction(
-        name=name,
-        folder=build / properties["CodeUri"],
-        handler=properties["Handler"],
-        layers=[build / resources[layer["Ref"]]["Properties"]["ContentUri"] for layer in layers],
-        timeout_seconds=_whole_number(properties.get("Timeout", 3)),
-        memory_mb=_whole_number(properties.get("MemorySize", 128)),
-    )
-
-
-def _whole_number(value: Any) -> int:
-    # A build knows no parameters. Of what a condition decides, the larger does no harm: nothing is cut short.
-    if isinstance(value, dict):
-        _, *choices = value["Fn::If"]
-        return max(map(int, choices))
-    return int(value)
-
-
 class Environment:
-    """One execution environment, as Lambda calls it: one process that answers one invocation at a time."""
+    """One execution environment: a process that answers one invocation at a time."""
 
     def __init__(self, process: psutil.Process, port: int, log: Path, timeout_seconds: int) -> None:
         """Talk to the emulator that listens on `port`; the function starts at the first invocation."""
@@ -136,21 +117,21 @@ class Environment:
         return read_reply(reply.status, reply.read().decode())
 
     def close(self) -> None:
-        """Close the connection; the process is stopped by who started it."""
+        """Close the connection; the process goes on."""
         self._connection.close()
 
     @property
     def init_ms(self) -> float:
-        """From the start of the function's process until it asked for its first event, as the emulator took it."""
+        """From the start of the function's process until it asked for its first event, measured by the emulator."""
         return self._durations(_INIT, 1)[0]
 
     def invoke_ms(self, number: int) -> float:
-        """How long the invocation with this number, from 0, took the function, as the emulator took it."""
+        """How long the function took for the invocation with this number, from 0, measured by the emulator."""
         return self._durations(_INVOKED, number + 1)[number]
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that the function's process ever held (VmHWM)."""
+        """The peak memory of the function's process (VmHWM)."""
         (runtime,) = self._process.children()
         status = Path(f"/proc/{runtime.pid}/status").read_text(encoding="utf-8")
         (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
@@ -165,13 +146,13 @@ class Environment:
         deadline = time.monotonic() + LOG_SECONDS
         while len(found := pattern.findall(self._log.read_text(encoding="utf-8", errors="replace"))) < least:
             if time.monotonic() > deadline:
-                raise LocalStackError("The runtime interface emulator did not report a duration.", self._log)
+                raise LocalStackError("The Runtime Interface Emulator did not report a duration.", self._log)
             time.sleep(0.01)
         return [float(text) for text in found]
 
 
 def read_reply(status: int, payload: str) -> Invocation:
-    """What the emulator's reply means. It answers 200 also when the function failed."""
+    """Read the emulator's reply; its status is 200 also when the function failed."""
     try:
         answer = json.loads(payload)
     except ValueError:
@@ -183,8 +164,7 @@ def read_reply(status: int, payload: str) -> Invocation:
 
 def function_lines(log: str) -> str:
     """The lines of a log that the function wrote, without the emulator's."""
-    lines = log.splitlines(keepends=True)
-    return "".join(line for line in lines if not _OWN_LINE.match(line) and not _FRAME.match(line))
+    return "".join(line for line in log.splitlines(keepends=True) if not _EMULATOR_LINE.match(line))
 
 
 @contextmanager
@@ -195,7 +175,8 @@ def started(
     variables: Mapping[str, str],
 ) -> Iterator[Environment]:
     """An execution environment for `function`, stopped on the way out."""
-    log = workspace.log(f"emulator-{function.name}")
+    name = f"emulator-{function.name}"
+    log = workspace.log(name)
     log.unlink(missing_ok=True)
     opt = workspace.temporary / f"opt-{function.name}"
     _link_all(opt, [entry for layer in function.layers for entry in sorted((layer / "python").iterdir())])
@@ -203,32 +184,30 @@ def started(
     environment = {**workspace.service_environment(), **variables, **_reserved(function, path)}
 
     def start(port: int) -> Environment:
-        program = Program(f"emulator-{function.name}", _command(function, port), environment, function.folder, log)
-        process = processes.start(program)
-        wait_until_ready(process, program, lambda: _listens(port))
-        return Environment(psutil.Process(process.pid), port, log, function.timeout_seconds)
+        program = Program(name, _command(function, port), environment, function.folder, log, port)
+        return Environment(psutil.Process(processes.start(program).pid), port, log, function.timeout_seconds)
 
     running = with_free_port(start)
     try:
         yield running
     finally:
         running.close()
-        processes.forget(f"emulator-{function.name}")
+        processes.forget(name)
         shutil.rmtree(opt, ignore_errors=True)
 
 
 def _command(function: BuiltFunction, port: int) -> list[str]:
     addresses = ["--runtime-interface-emulator-address", f"{HOST}:{port}"]
-    # It would listen on all addresses, and on a fixed port for the function's side.
+    # Its own address for the function's side is a fixed port on all addresses.
     addresses += ["--runtime-api-address", f"{HOST}:{free_port()}"]
     return [str(emulator()), "--log-level", "info", *addresses, _python(), "-m", "awslambdaric", function.handler]
 
 
 def _reserved(function: BuiltFunction, path: Sequence[Path]) -> dict[str, str]:
-    """The variables that Lambda sets itself, and a promise to leave the artefacts as they were built."""
+    """The variables that Lambda sets itself, and what keeps the artefacts as they were built."""
     return {
         "PYTHONPATH": os.pathsep.join(map(str, path)),
-        # /var/task and /opt are read-only on Lambda: nothing compiled is kept there for the next start.
+        # /var/task and /opt are read-only on Lambda.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
         "LANG": "en_US.UTF-8",
@@ -245,7 +224,7 @@ def _reserved(function: BuiltFunction, path: Sequence[Path]) -> dict[str, str]:
 
 
 def emulator() -> Path:
-    """AWS's runtime interface emulator, as aws-sam-cli carries it."""
+    """AWS's Runtime Interface Emulator, which comes with aws-sam-cli."""
     machine = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "")
     spec = find_spec("samcli")
     folders = (spec.submodule_search_locations if spec else None) or []
@@ -253,11 +232,11 @@ def emulator() -> Path:
         program = Path(folder) / "local" / "rapid" / f"aws-lambda-rie-{machine}"
         if program.exists():
             return program
-    raise LocalStackError("aws-sam-cli carries no runtime interface emulator for this machine.")
+    raise LocalStackError("aws-sam-cli has no Runtime Interface Emulator for this machine.")
 
 
 def runtime_folder(workspace: Workspace) -> Path:
-    """A folder with what Lambda's Python runtime brings, and nothing else of the virtual environment."""
+    """A folder with the packages of Lambda's Python runtime, and nothing else of the virtual environment."""
     folder = workspace.temporary / "runtime"
     if not folder.exists():
         _link_all(folder, _files_of(RUNTIME_PACKAGES))
@@ -265,7 +244,7 @@ def runtime_folder(workspace: Workspace) -> Path:
 
 
 def _files_of(packages: Sequence[str]) -> list[Path]:
-    """The top-level entries of distributions and of all that these require."""
+    """The top-level entries of distributions and of all their requirements."""
     waiting, entries, seen = list(packages), set[Path](), set[str]()
     while waiting:
         found = distribution(waiting.pop())
@@ -274,14 +253,9 @@ def _files_of(packages: Sequence[str]) -> list[Path]:
         seen.add(found.name)
         tops = {file.parts[0] for file in found.files or [] if file.parts[0] not in {"..", "__pycache__"}}
         entries |= {Path(str(found.locate_file(top))) for top in tops}
-        waiting += required_names(found.requires or [])
+        required = map(Requirement, found.requires or [])
+        waiting += [one.name for one in required if one.marker is None or one.marker.evaluate({"extra": ""})]
     return sorted(entries)
-
-
-def required_names(requirements: Sequence[str]) -> list[str]:
-    """The distributions that these requirements always ask for."""
-    always = [text for text in requirements if "extra ==" not in text]
-    return [match[0] for text in always if (match := re.match(r"[A-Za-z0-9._-]+", text))]
 
 
 def _link_all(folder: Path, entries: Sequence[Path]) -> None:
@@ -296,10 +270,5 @@ def _link_all(folder: Path, entries: Sequence[Path]) -> None:
 
 
 def _python() -> str:
-    # Not the virtual environment's: it would bring that environment's packages along.
+    # Not the virtual environment's, which has that environment's packages.
     return str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0

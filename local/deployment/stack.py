@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from local.deployment.addresses import FunctionNames, MysqlAddress, Stack
-from local.deployment.deploy import STACK_NAME, Build, deploy, migrate, store_mysql_secret
+from local.deployment.deploy import STACK_NAME, deploy, migrate, start_build, store_mysql_secret
 from local.deployment.template_values import DeployedTemplate, deployed_template
 from local.deployment.tokens import AUDIENCE
 from local.deployment.workspace import Workspace
@@ -23,7 +23,6 @@ from local.services.ministack_gaps import complete_deployment
 from local.services.ports import HOST, with_free_port
 from local.services.processes import Processes
 from local.services.redis_server import RedisServer, start_redis
-from local.services.signals import signals_as_exceptions, signals_held_back
 
 __all__ = ["FunctionNames", "MysqlAddress", "Stack", "running_processes", "running_stack", "start_stack"]
 
@@ -53,16 +52,20 @@ def running_stack(
 
 
 @contextmanager
-def running_processes(directory: Path, progress: Progress) -> Iterator[tuple[Processes, Workspace]]:
-    """An empty workspace under `directory`, and what will run in it; all of that is stopped on the way out."""
-    workspace = Workspace(directory.resolve())
-    with ExitStack() as cleanup:
-        cleanup.enter_context(signals_as_exceptions())
-        lock = cleanup.enter_context(workspace.locked())
+def running_processes(
+    directory: Path, progress: Progress, container_host: str = ""
+) -> Iterator[tuple[Processes, Workspace]]:
+    """An empty workspace under `directory`, and the programs to run in it; all are stopped on the way out."""
+    workspace = Workspace(directory.resolve(), container_host)
+    with workspace.locked():
         workspace.empty()
-        processes = Processes(inherited=[lock])
-        cleanup.callback(_stop, processes, workspace, progress)
-        yield processes, workspace
+        processes = Processes()
+        try:
+            yield processes, workspace
+        finally:
+            with progress.step("Stopping everything"):
+                processes.stop()
+                workspace.discard_data()
 
 
 def start_stack(
@@ -74,11 +77,11 @@ def start_stack(
 ) -> Stack:
     """Start the services in an empty workspace, deploy onto them, migrate."""
     extra = {**parameters_from_environment(), **parameters}
-    build = Build(processes, workspace)
+    build = start_build(processes, workspace)
     with progress.step("Starting Redis, MariaDB, the AWS endpoint and the token issuer"):
         services = _start_services(processes, workspace, mysql)
     with progress.step("Building the functions and layers (sam build)"):
-        build.finish()
+        processes.finish(build)
     with progress.step("Deploying (sam deploy)"):
         template = _deploy(processes, workspace, services, extra)
     stack = _addresses(services, template)
@@ -161,9 +164,3 @@ def _addresses(services: _Services, template: DeployedTemplate) -> Stack:
         ),
         jwt_issuer=services.issuer,
     )
-
-
-def _stop(processes: Processes, workspace: Workspace, progress: Progress) -> None:
-    with signals_held_back(), progress.step("Stopping everything"):
-        processes.stop()
-        workspace.discard_data()

@@ -1,27 +1,35 @@
-"""Values in a processed template, resolved against the stack that was deployed from it."""
+"""Values in a processed template, resolved against the stack that was deployed from it, by SAM's own resolver."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from local.errors import LocalStackError
+from samcli.lib.intrinsic_resolver.intrinsic_property_resolver import IntrinsicResolver
+from samcli.lib.intrinsic_resolver.intrinsics_symbol_table import IntrinsicsSymbolTable
+
 from local.services.ministack import REGION, client
 
-NO_VALUE = object()
-"""What `AWS::NoValue` comes to: a property with it is not there."""
+FUNCTION = "AWS::Lambda::Function"
 
-PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
+
+class Resolver(IntrinsicResolver):  # type: ignore[misc]
+    """SAM's resolver, but for a condition: the branch that is not taken may name resources that do not exist."""
+
+    def handle_fn_if(self, intrinsic_value: list[Any], ignore_errors: bool) -> Any:  # noqa: FBT001 - SAM's signature
+        """Resolve the branch that the condition takes."""
+        condition, if_true, if_false = intrinsic_value
+        holds = self.intrinsic_property_resolver(self._conditions[condition], ignore_errors)
+        return self.intrinsic_property_resolver(if_true if holds else if_false, ignore_errors)
 
 
 @dataclass(frozen=True)
 class DeployedTemplate:
-    """A stack's processed template and what its names stand for."""
+    """A stack's processed template, and the physical IDs and values of its names."""
 
-    resources: dict[str, dict[str, Any]]
-    conditions: dict[str, Any]
+    template: dict[str, Any]
     references: dict[str, str]
     outputs: dict[str, str]
     endpoint_url: str
@@ -30,55 +38,34 @@ class DeployedTemplate:
         """The properties of the deployed resources of one type, by physical ID."""
         return {
             self.references[name]: resource.get("Properties", {})
-            for name, resource in self.resources.items()
+            for name, resource in self.template["Resources"].items()
             if resource["Type"] == resource_type and name in self.references
         }
 
     def resolve(self, value: Any) -> Any:
-        """`value` with its intrinsic functions replaced by what they stand for."""
-        if isinstance(value, list):
-            return [self.resolve(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1:
-            ((name, argument),) = value.items()
-            if name == "Ref" or name.startswith("Fn::"):
-                return self._call(name, argument)
-        resolved = {key: self.resolve(item) for key, item in value.items()}
-        return {key: item for key, item in resolved.items() if item != NO_VALUE}
+        """`value` with its intrinsic functions replaced by their values."""
+        return _present(self._resolver.intrinsic_property_resolver(value, ignore_errors=False))
 
-    def _call(self, function: str, argument: Any) -> Any:
-        match function, argument:
-            case "Ref", "AWS::NoValue":
-                return NO_VALUE
-            case "Fn::Split", [str(separator), text]:
-                return self.resolve(text).split(separator)
-            case "Ref", str(name):
-                return self._reference(name)
-            case "Fn::GetAtt", [str(name), str(attribute)]:
-                return self._reference(f"{name}.{attribute}")
-            case "Fn::Sub", str(text):
-                return PLACEHOLDER.sub(lambda match: self._reference(match[1]), text)
-            case "Fn::If", [str(condition), if_true, if_false]:
-                return self.resolve(if_true if self._holds(self.conditions[condition]) else if_false)
-        raise LocalStackError(f"The local launcher cannot resolve `{function}` in an API or a function's limits.")
+    @cached_property
+    def _resolver(self) -> Resolver:
+        functions = client("lambda", self.endpoint_url)
+        arns = {
+            name: functions.get_function_configuration(FunctionName=self.references[name])["FunctionArn"]
+            for name, resource in self.template["Resources"].items()
+            if resource["Type"] == FUNCTION and name in self.references
+        }
+        symbols = {
+            name: {"Ref": value, "Arn": arns[name]} if name in arns else value
+            for name, value in self.references.items()
+        }
+        return Resolver(self.template, IntrinsicsSymbolTable(self.template, symbols))
 
-    def _holds(self, condition: Any) -> bool:
-        match list(condition.items()):
-            case [("Fn::Equals", [left, right])]:
-                return str(self.resolve(left)) == str(self.resolve(right))
-            case [("Fn::Not", [negated])]:
-                return not self._holds(negated)
-        raise LocalStackError("The local launcher cannot resolve this condition of an API or a function's limits.")
 
-    def _reference(self, name: str) -> str:
-        resource, _, attribute = name.partition(".")
-        if attribute == "Arn" and self.resources.get(resource, {}).get("Type") == "AWS::Lambda::Function":
-            functions = client("lambda", self.endpoint_url)
-            return str(functions.get_function_configuration(FunctionName=self.references[resource])["FunctionArn"])
-        if name not in self.references:
-            raise LocalStackError(f"The local launcher cannot resolve `{name}` in the processed template.")
-        return self.references[name]
+def _present(value: Any) -> Any:
+    """`value` without what `AWS::NoValue` leaves out."""
+    if isinstance(value, dict):
+        return {key: _present(item) for key, item in value.items() if item is not None}
+    return [_present(item) for item in value if item is not None] if isinstance(value, list) else value
 
 
 def deployed_template(stack_name: str, endpoint_url: str) -> DeployedTemplate:
@@ -88,9 +75,7 @@ def deployed_template(stack_name: str, endpoint_url: str) -> DeployedTemplate:
     stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
     resources = cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]
     references = {
-        "AWS::Partition": "aws",
         "AWS::Region": REGION,
-        "AWS::URLSuffix": "amazonaws.com",
         "AWS::StackName": stack_name,
         "AWS::StackId": stack["StackId"],
         "AWS::AccountId": stack["StackId"].split(":")[4],
@@ -99,4 +84,4 @@ def deployed_template(stack_name: str, endpoint_url: str) -> DeployedTemplate:
     }
     template = json.loads(body) if isinstance(body, str) else body
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    return DeployedTemplate(template["Resources"], template.get("Conditions", {}), references, outputs, endpoint_url)
+    return DeployedTemplate(template, references, outputs, endpoint_url)

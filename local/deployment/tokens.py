@@ -15,6 +15,7 @@ from jwt.algorithms import RSAAlgorithm
 KEY_FILE = "issuer-key.pem"
 KEY_ID = "local-1"
 AUDIENCE = "firstcome"
+OPERATOR_SCOPE = "firstcome/operator"
 
 
 def create_key(directory: Path) -> None:
@@ -47,9 +48,8 @@ def sign_token(  # noqa: PLR0913 - the claims of a token, each by its name
 ) -> str:
     """A token signed with the key in `directory`.
 
-    A negative `ttl_seconds` makes one that has expired; `sub=None` one without a subject. `overrides` set further
-    claims, or remove one with `None`. For a forged token, sign with a key of your own: `create_key` in an empty
-    directory.
+    A negative `ttl_seconds` makes one that has expired; `sub=None` one without a subject. `overrides` sets further
+    claims, or removes one with `None`. For a forged token, sign with another key: `create_key` in an empty directory.
     """
     now = int(time.time())
     # An expired token was valid once: its times stay in order.

@@ -1,4 +1,4 @@
-"""The folder of one stack: where its data, logs and builds go, and the lock that keeps two launchers apart."""
+"""The folder of one stack: its data, logs and builds, and the lock that keeps two commands apart."""
 
 from __future__ import annotations
 
@@ -10,24 +10,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from local.errors import LocalStackError
-from local.services.processes import ROOT, stack_mark
+from local.services.ports import HOST
+from local.services.processes import ROOT
 
-# A launcher that was killed is still being cleaned up after for a moment.
-LOCK_SECONDS = 15.0
+# The command before this one may still be stopping its stack.
+LOCK_SECONDS = 30.0
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Paths below one folder, and the environments of the programs that work there."""
+    """Paths below one folder, and the environments of the programs that work there.
+
+    Attributes:
+        container_host: a further address for the services to listen on, which containers reach.
+    """
 
     folder: Path
+    container_host: str = ""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the services listen."""
+        return [HOST, self.container_host] if self.container_host else [HOST]
 
     @property
     def data(self) -> Path:
-        """What the services store; emptied at each start."""
+        """The services' data; emptied at each start."""
         return self.folder / "data"
 
     @property
@@ -40,30 +52,29 @@ class Workspace:
         return self.folder / "logs" / f"{name}.log"
 
     def empty(self) -> None:
-        """Make the folders, without anything of an earlier stack."""
+        """Make the folders, without the data and logs of an earlier stack."""
         self.discard_data()
         shutil.rmtree(self.folder / "logs", ignore_errors=True)
         for path in (self.data, self.temporary, self.folder / "logs"):
             path.mkdir(parents=True, mode=0o700)
 
     def discard_data(self) -> None:
-        """Remove what the services stored; logs and builds stay."""
+        """Remove the services' data; logs and builds stay."""
         shutil.rmtree(self.data, ignore_errors=True)
         shutil.rmtree(self.temporary, ignore_errors=True)
 
     def service_environment(self) -> dict[str, str]:
-        """The environment of a service: nothing of the user's that could change what it, or a function in it, does."""
+        """The environment of a service, without the user's settings: they could change what it or a function does."""
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "USER") if name in os.environ}
-        return {**kept, **stack_mark(), "PATH": search_path(), "TMPDIR": str(self.temporary), "TZ": "UTC"}
+        return {**kept, "PATH": search_path(), "TMPDIR": str(self.temporary), "TZ": "UTC"}
 
     def tool_environment(self) -> dict[str, str]:
-        """The environment of a build tool: the user's (proxies, pip settings), without AWS accounts and make flags."""
+        """The environment of a build tool: the user's, with proxies and pip settings, without those of AWS and make."""
         unwanted = ("AWS_", "SAM_CLI_", "__SAM_CLI_", "PYTHON", "MAKE", "MFLAGS")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         direct = ",".join(filter(None, [kept.get("NO_PROXY", kept.get("no_proxy", "")), "127.0.0.1,localhost"]))
         return {
             **kept,
-            **stack_mark(),
             "PATH": search_path(),
             "TMPDIR": str(self.temporary),
             "NO_PROXY": direct,
@@ -71,30 +82,40 @@ class Workspace:
         }
 
     @contextmanager
-    def locked(self) -> Iterator[int]:
-        """Keep other launchers out of this folder; yields the descriptor that holds the lock."""
+    def locked(self) -> Iterator[None]:
+        """Keep other commands out of this folder. Raises `LocalStackError` if one is at work there and does not end."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        with self._lock_path.open("a+") as file:
+            deadline = time.monotonic() + LOCK_SECONDS
+            while not _try_lock(file):
+                if time.monotonic() > deadline:
+                    text = f"Another command is at work in {self.folder}."
+                    raise LocalStackError(text, advice="Wait until it has finished, and try again.")
+                time.sleep(0.1)
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def owner(self) -> int | None:
+        """The process that has locked this folder, if one has."""
         try:
-            _lock(descriptor, self.folder)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+            with self._lock_path.open("r+") as file:
+                return None if _try_lock(file) else int(file.read())
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.folder / "lock"
 
 
-def _lock(descriptor: int, folder: Path) -> None:
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise LocalStackError(
-                    f"Another command is at work in {folder}.", advice="Wait until it has finished, and try again."
-                ) from None
-            time.sleep(0.1)
-        else:
-            return
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def search_path() -> str:

@@ -1,160 +1,230 @@
-"""The local token issuer: publishes the key that `tokens.sign_token` signs with, and signs the pages' users in.
+"""The local token issuer, on Authlib: OpenID Connect's authorization code flow with PKCE, and refresh tokens.
 
-It asks for a name and believes it. So it listens on 127.0.0.1 only, and gives what it signs to nothing but the pages of
-its own stack.
+It asks for a name and no password. So it listens on 127.0.0.1 only, and sends codes to the pages of its own stack only.
 
 Run as `python -m local.services.issuer FOLDER PORT ORIGIN`.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-from local.deployment.tokens import create_key, key_set
+from authlib.common.security import generate_token
+from authlib.integrations.flask_oauth2 import AuthorizationServer
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, ClientMixin, TokenMixin
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
+from authlib.oauth2.rfc7636 import CodeChallenge
+from flask import Flask, Response, render_template_string, request
+
+from local.deployment.tokens import AUDIENCE, OPERATOR_SCOPE, create_key, key_set, sign_token
 from local.deployment.workspace import Workspace
 from local.services.ports import HOST
-from local.services.processes import ROOT, Processes, Program, wait_until_ready
-from local.services.sign_in import REFUSED, Refused, SignIn
+from local.services.processes import ROOT, Processes, Program
 
-CONFIGURATION_PATH = "/.well-known/openid-configuration"
-KEYS_PATH = "/.well-known/jwks.json"
-AUTHORIZE_PATH = "/authorize"
-TOKEN_PATH = "/token"  # noqa: S105 - a path
-
-_BODY_BYTES_MAX = 10_000
-
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-}
+NAME = "issuer"
+SIGNED_IN_PATH = "/console/signed-in.html"
+SESSION_SECONDS = 3600
 
 
 def start_issuer(processes: Processes, workspace: Workspace, port: int, origin: str) -> str:
     """Start the issuer with a new key, for the pages of `origin`; returns its address, the `iss` of its tokens."""
     create_key(workspace.folder)
-    program = Program(
-        "issuer",
-        [sys.executable, "-m", "local.services.issuer", str(workspace.folder), str(port), origin],
-        workspace.service_environment(),
-        ROOT,
-        workspace.log("issuer"),
-    )
-    wait_until_ready(processes.start(program), program, lambda: _answers(port))
-    return _address(port)
+    command = [sys.executable, "-m", "local.services.issuer", str(workspace.folder), str(port), origin]
+    # Plain HTTP: browsers treat 127.0.0.1 as secure, Authlib does not.
+    environment = {**workspace.service_environment(), "AUTHLIB_INSECURE_TRANSPORT": "1"}
+    processes.start(Program(NAME, command, environment, ROOT, workspace.log(NAME), port))
+    return f"http://{HOST}:{port}"
 
 
-def main() -> None:
-    """Serve the key in a folder, and sign in, until stopped."""
-    folder, port, origin = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    address = _address(port)
-    documents = {
-        CONFIGURATION_PATH: {
+@dataclass(frozen=True)
+class _Pages(ClientMixin):  # type: ignore[misc]
+    """The one client: the pages of the stack."""
+
+    origin: str
+
+    def get_client_id(self) -> str:
+        return AUDIENCE
+
+    def get_default_redirect_uri(self) -> str:
+        return ""
+
+    def get_allowed_scope(self, scope: str | None) -> str:
+        return scope or ""
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        # A foreign page that received a code would be signed in as anybody it likes.
+        return redirect_uri.startswith(f"{self.origin}/") and redirect_uri.endswith(SIGNED_IN_PATH)
+
+    def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
+        return method == "none"
+
+    def check_response_type(self, response_type: str) -> bool:
+        return response_type == "code"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type in ("authorization_code", "refresh_token")
+
+
+@dataclass(frozen=True)
+class _Grant(AuthorizationCodeMixin, TokenMixin):  # type: ignore[misc]
+    """A user's consent, by a code or a refresh token; each is good once."""
+
+    user: str
+    scope: str
+    redirect_uri: str = ""
+    code_challenge: str = ""
+    code_challenge_method: str = "S256"
+
+    def get_redirect_uri(self) -> str:
+        return self.redirect_uri
+
+    def get_scope(self) -> str:
+        return self.scope
+
+    def check_client(self, _client: _Pages) -> bool:
+        return True
+
+
+class _Codes(AuthorizationCodeGrant):  # type: ignore[misc]
+    """_Codes, kept in this process."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
+    given: dict[str, _Grant] = {}
+
+    def save_authorization_code(self, code: str, asked: Any) -> None:
+        refused = set() if "operator" in request.form else {OPERATOR_SCOPE}
+        scope = " ".join(name for name in _scopes(asked) if name not in refused)
+        challenge = asked.payload.data.get("code_challenge", "")
+        self.given[code] = _Grant(asked.user, scope, asked.payload.redirect_uri, challenge)
+
+    def query_authorization_code(self, code: str, _client: _Pages) -> _Grant | None:
+        # Good once, also for a wrong verifier.
+        return self.given.pop(code, None)
+
+    def delete_authorization_code(self, authorization_code: _Grant) -> None:
+        """Done in `query_authorization_code`."""
+
+    def authenticate_user(self, authorization_code: _Grant) -> str:
+        return authorization_code.user
+
+
+class _Refreshes(RefreshTokenGrant):  # type: ignore[misc]
+    """Refresh tokens, kept in this process."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
+    INCLUDE_NEW_REFRESH_TOKEN = True
+    given: dict[str, _Grant] = {}
+
+    def authenticate_refresh_token(self, refresh_token: str) -> _Grant | None:
+        return self.given.pop(refresh_token, None)
+
+    def authenticate_user(self, refresh_token: _Grant) -> str:
+        return refresh_token.user
+
+    def revoke_old_credential(self, refresh_token: _Grant) -> None:
+        """Done in `authenticate_refresh_token`."""
+
+
+def make_app(folder: Path, address: str, origin: str) -> Flask:
+    """The issuer at `address`, with the key in `folder`."""
+    app, pages = Flask(__name__), _Pages(origin)
+    documents: dict[str, dict[str, Any]] = {
+        "/.well-known/openid-configuration": {
             "issuer": address,
-            "jwks_uri": address + KEYS_PATH,
-            "authorization_endpoint": address + AUTHORIZE_PATH,
-            "token_endpoint": address + TOKEN_PATH,
+            "jwks_uri": f"{address}/.well-known/jwks.json",
+            "authorization_endpoint": f"{address}/authorize",
+            "token_endpoint": f"{address}/token",
             "id_token_signing_alg_values_supported": ["RS256"],
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["none"],
         },
-        KEYS_PATH: key_set(folder),
+        "/.well-known/jwks.json": key_set(folder),
     }
-    handler = partial(_Handler, documents, SignIn(folder, address, origin), origin)
-    ThreadingHTTPServer((HOST, port), handler).serve_forever()
 
+    def tokens(*, user: str, scope: str, **_: Any) -> dict[str, Any]:
+        signed = sign_token(folder, address, user, scope=scope, ttl_seconds=SESSION_SECONDS)
+        refresh_token = generate_token(48)
+        _Refreshes.given[refresh_token] = _Grant(user, scope)
+        return {
+            "token_type": "Bearer",
+            "access_token": signed,
+            "id_token": signed,
+            "refresh_token": refresh_token,
+            "expires_in": SESSION_SECONDS,
+            "scope": scope,
+        }
 
-class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, documents: dict[str, dict[str, Any]], sign_in: SignIn, origin: str, *arguments: Any) -> None:
-        self._documents = documents
-        self._sign_in = sign_in
-        self._origin = origin
-        super().__init__(*arguments)
+    server = AuthorizationServer(app, query_client={AUDIENCE: pages}.get, save_token=lambda _token, _request: None)
+    server.register_token_generator("default", tokens)
+    server.register_grant(_Codes, [CodeChallenge(required=True)])
+    server.register_grant(_Refreshes)
 
-    def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
-        target = urlsplit(self.path)
-        if target.path == AUTHORIZE_PATH:
-            page = self._sign_in.page(dict(parse_qsl(target.query)))
-            self._send_page(page)
-            return
-        document = self._documents.get(self.path)
-        self._send_json(http.client.OK if document else http.client.NOT_FOUND, document or {"error": "not found"})
+    @app.route("/authorize", methods=["GET", "POST"])
+    def authorize() -> Any:
+        try:
+            grant = server.get_consent_grant()
+        except OAuth2Error as error:
+            return render_template_string(_REFUSED, reason=error.description or error.error), 400
+        user = request.form.get("user", "").strip()
+        if not user:
+            return render_template_string(_FORM, is_operator=OPERATOR_SCOPE in _scopes(grant.request))
+        return server.create_authorization_response(grant_user=user, grant=grant)
 
-    def do_POST(self) -> None:  # noqa: N802 - the name http.server calls
-        form = dict(parse_qsl(self._body(), keep_blank_values=True))
-        match urlsplit(self.path).path:
-            case "/authorize":
-                self._authorize(form)
-            case "/token":
-                self._token(form)
-            case _:
-                self._send_json(http.client.NOT_FOUND, {"error": "not found"})
+    @app.post("/token")
+    def exchange() -> Any:
+        return server.create_token_response()
 
-    def do_OPTIONS(self) -> None:  # noqa: N802 - the name http.server calls
-        self._send(http.client.NO_CONTENT, b"", {"Access-Control-Allow-Headers": "content-type"})
+    @app.get("/.well-known/<name>")
+    def document(name: str) -> Any:
+        return documents[f"/.well-known/{name}"]
 
-    def _authorize(self, form: Mapping[str, str]) -> None:
-        back = self._sign_in.allow(form)
-        if isinstance(back, Refused):
-            self._send_page(back)
-        else:
-            self._send(http.client.SEE_OTHER, b"", {"Location": back, **_PAGE_HEADERS})
-
-    def _token(self, form: Mapping[str, str]) -> None:
-        tokens = self._sign_in.tokens(form)
-        if isinstance(tokens, Refused):
-            self._send_json(http.client.BAD_REQUEST, {"error": tokens.reason})
-        else:
-            self._send_json(http.client.OK, tokens)
-
-    def _body(self) -> str:
-        length = int(self.headers.get("Content-Length") or 0)
-        return self.rfile.read(min(length, _BODY_BYTES_MAX)).decode("utf-8", "replace")
-
-    def _send_page(self, page: str | Refused) -> None:
-        is_refused = isinstance(page, Refused)
-        text = REFUSED.substitute(reason=page.reason) if isinstance(page, Refused) else page
-        status = http.client.BAD_REQUEST if is_refused else http.client.OK
-        self._send(status, text.encode(), {"Content-Type": "text/html; charset=utf-8", **_PAGE_HEADERS})
-
-    def _send_json(self, status: int, document: Mapping[str, Any]) -> None:
-        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-        self._send(status, json.dumps(document).encode(), headers)
-
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
+    @app.after_request
+    def add_headers(response: Response) -> Response:
         # Only the stack's own pages may read an answer.
-        self.send_header("Access-Control-Allow-Origin", self._origin)
-        self.send_header("Vary", "Origin")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Content-Security-Policy"] = _POLICY
+        return response
+
+    return app
 
 
-def _address(port: int) -> str:
-    return f"http://{HOST}:{port}"
+def _scopes(asked: Any) -> list[str]:
+    return (asked.payload.scope or "").split()
 
 
-def _answers(port: int) -> bool:
-    with suppress(OSError, http.client.HTTPException):
-        connection = http.client.HTTPConnection(HOST, port, timeout=2)
-        connection.request("GET", KEYS_PATH)
-        return connection.getresponse().status == http.client.OK
-    return False
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Sign in, on this machine</title><style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 12vh auto; max-width: 22rem; padding: 0 1rem; }
+label { display: block; margin: 1rem 0; }
+input[name=user] { display: block; width: 100%; box-sizing: border-box; font: inherit; padding: .5rem; }
+button { font: inherit; font-weight: 600; padding: .6rem 1.4rem; }
+</style>"""
+
+_REFUSED = _HEAD + "<main><h1>Not signed in</h1><p>{{ reason }}</p></main></html>"
+
+_FORM = (
+    _HEAD
+    + """<main>
+<h1>Sign in</h1>
+<p>This issuer is for this machine only. It accepts any name and asks for no password.</p>
+<form method="post">
+<label>Name<input name="user" required maxlength="128" autocomplete="username" autofocus></label>
+{% if is_operator %}<label><input type="checkbox" name="operator" value="yes" checked> as an operator</label>{% endif %}
+<button>Sign in</button>
+</form></main></html>"""
+)
 
 
 if __name__ == "__main__":
-    main()
+    host_folder, host_port, host_origin = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    make_app(host_folder, f"http://{HOST}:{host_port}", host_origin).run(HOST, host_port, threaded=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -18,11 +17,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.deployment.workspace import Workspace
 from local.errors import LocalStackError
 from local.services.ports import HOST
-from local.services.processes import Processes, Program, wait_until_ready
+from local.services.processes import Processes, Program
 
 LOG = "aws-endpoint"
 REGION = "us-east-1"
-# Not secrets: MiniStack wants a signature, whoever made it.
+# Not secrets: MiniStack accepts any signature.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 # What the template uses, and what `sam deploy` needs around it.
 SERVICES = "apigateway cloudformation events iam lambda logs monitoring s3 scheduler secretsmanager sns sqs ssm sts"
@@ -34,8 +33,7 @@ def start_aws_endpoint(processes: Processes, workspace: Workspace, port: int) ->
     folder.mkdir(exist_ok=True)
     settings = {
         "GATEWAY_PORT": str(port),
-        # It would listen on all addresses, and open further ports for IoT and SFTP.
-        "BIND_HOST": HOST,
+        # Otherwise it would open further ports, for IoT and SFTP.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "SERVICES": SERVICES.replace(" ", ","),
@@ -44,25 +42,22 @@ def start_aws_endpoint(processes: Processes, workspace: Workspace, port: int) ->
         "MINISTACK_HOST": HOST,
         "S3_DATA_DIR": str(folder / "s3"),
         "STATE_DIR": str(folder / "state"),
-        # With AUTH=true each call is held to its caller's IAM policies; these are then who may do everything.
+        # With AUTH=true each call needs a right in its caller's IAM policies; the credentials below have all rights.
         "AUTH": os.environ.get("AUTH", "false"),
         **CREDENTIALS,
         **_no_other_account(workspace),
     }
-    program = Program(
-        LOG,
-        [sys.executable, "-m", "ministack"],
-        {**workspace.service_environment(), **settings},
-        folder,
-        workspace.log(LOG),
-    )
-    wait_until_ready(processes.start(program), program, lambda: _answers(port))
+    # Not `python -m ministack`, which listens on one address only. Without workers it serves in this one process.
+    binds = [option for address in workspace.addresses for option in ("--bind", f"{address}:{port}")]
+    command = [sys.executable, "-m", "hypercorn", "ministack.app:app", *binds, "--workers", "0", "--keep-alive", "75"]
+    environment = {**workspace.service_environment(), **settings}
+    processes.start(Program(LOG, command, environment, folder, workspace.log(LOG), port))
     return f"http://{HOST}:{port}"
 
 
 @cache
 def client(service: str, endpoint_url: str) -> Any:
-    """A client of `service` at the local endpoint, whatever AWS settings the user has."""
+    """A client of `service` at the local endpoint; the user's own AWS settings do not count."""
     session = botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),
@@ -76,14 +71,14 @@ def client(service: str, endpoint_url: str) -> Any:
         region_name=REGION,
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        # No proxy stands before 127.0.0.1. Not repeated: an invocation must happen once.
+        # No proxy for 127.0.0.1. No retry: an invocation must happen once.
         config=Config(proxies={}, read_timeout=120, retries={"total_max_attempts": 1}),
     )
 
 
 @contextmanager
 def endpoint_failures(workspace: Workspace) -> Iterator[None]:
-    """Report what the endpoint refuses, or does not answer, together with its log."""
+    """Report what the endpoint refuses or leaves unanswered, with its log."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
@@ -104,11 +99,3 @@ def tool_settings(workspace: Workspace, endpoint_url: str) -> dict[str, str]:
 def _no_other_account(workspace: Workspace) -> dict[str, str]:
     nothing = str(workspace.folder / "no-aws-configuration")
     return {"AWS_CONFIG_FILE": nothing, "AWS_SHARED_CREDENTIALS_FILE": nothing, "AWS_EC2_METADATA_DISABLED": "true"}
-
-
-def _answers(port: int) -> bool:
-    with suppress(OSError, http.client.HTTPException):
-        connection = http.client.HTTPConnection(HOST, port, timeout=2)
-        connection.request("GET", "/_ministack/health")
-        return connection.getresponse().status == http.client.OK
-    return False

@@ -1,8 +1,9 @@
-"""What MiniStack 1.5.33 leaves undone of a deployment, done with its own API from the processed template.
+"""Completes a deployment on MiniStack 1.5.33, with its own API and from the processed template.
 
-It does not import an HTTP API's OpenAPI body, so the API has no routes; does not set a function's reserved concurrency;
-keeps a queue mapping's limit as text where it then wants a number, so the mapping delivers nothing; and, where it
-enforces IAM, asks for rights to send and to hide messages in batches, which AWS does not have.
+MiniStack does not import an HTTP API's OpenAPI body, so the API has no routes. It does not set a function's reserved
+concurrency. It keeps a queue mapping's limit as text where it later needs a number, so the mapping delivers nothing. It
+points an alias to a version that later changes of the function do not reach. And where it enforces IAM, it requires
+rights to send and to hide messages in batches, which AWS does not have.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ IN_BATCHES = ("sqs:SendMessage", "sqs:ChangeMessageVisibility")
 
 
 def complete_deployment(template: DeployedTemplate) -> None:
-    """Do what MiniStack left undone, for every API, function and queue mapping of the template."""
+    """Complete every API, function, alias, role and queue mapping of the template."""
     for api_id, properties in template.of_type("AWS::ApiGatewayV2::Api").items():
         if "Body" in properties:
             _HttpApi(api_id, template).import_body(template.resolve(properties["Body"]))
@@ -123,9 +124,9 @@ def _limit_queue_mappings(template: DeployedTemplate) -> None:
 
 
 def _follow_the_latest(template: DeployedTemplate) -> None:
-    """Let an alias stand for the function as it is: changing the function's settings changes what the API calls.
+    """Point each alias to `$LATEST`, so that a change of a function's settings reaches the API.
 
-    In the cloud an alias stands for a version, which a deployment moves; here nothing is moved.
+    In the cloud it points to a version, and a deployment moves it.
     """
     functions = client("lambda", template.endpoint_url)
     for alias in template.of_type("AWS::Lambda::Alias"):
@@ -134,7 +135,7 @@ def _follow_the_latest(template: DeployedTemplate) -> None:
 
 
 def _allow_batches(template: DeployedTemplate) -> None:
-    """Add to each role that may send or hide messages that it may do so in batches."""
+    """Let each role that may send or hide messages do so in batches too: on AWS that is one right."""
     iam = client("iam", template.endpoint_url)
     for role in template.of_type("AWS::IAM::Role"):
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:

@@ -12,7 +12,7 @@ ATTEMPTS = 4
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """A port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether `port` can still be had."""
+    """Whether nothing listens on `port`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -31,7 +31,7 @@ def is_free(port: int) -> bool:
 
 
 def with_free_port[T](start: Callable[[int], T]) -> T:
-    """What `start` returns, called with a free port; with another one when somebody else took it first."""
+    """Call `start` with a free port, and with another one if a different program took it first."""
     for _ in range(ATTEMPTS - 1):
         port = free_port()
         try:

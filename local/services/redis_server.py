@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
-
-import redis
 
 from local.deployment.workspace import Workspace
 from local.services.ports import HOST
-from local.services.processes import Processes, Program, wait_until_ready
+from local.services.processes import Processes, Program
 from local.services.programs import find_program
 
 
@@ -28,14 +25,14 @@ class RedisServer:
 def start_redis(
     processes: Processes, workspace: Workspace, port: int, name: str = "redis", primary_port: int | None = None
 ) -> RedisServer:
-    """Start Redis without persistence: it never evicts, as the gate demands, and a new stack starts empty.
+    """Start an empty Redis that never evicts, as the gate demands, and stores nothing on disk.
 
-    With `primary_port` it is a replica of the server that this port leads to.
+    With `primary_port` it is a replica of the server on that port. It has no password: it listens on 127.0.0.1, and on
+    the workspace's container address if there is one.
     """
     folder = workspace.data / name
     folder.mkdir(exist_ok=True)
     settings = {
-        "bind": HOST,
         "port": str(port),
         "dir": str(folder),
         "maxmemory-policy": "noeviction",
@@ -44,25 +41,21 @@ def start_redis(
         "daemonize": "no",
         # A replica asks once and is served; waiting for more of them would only delay it.
         "repl-diskless-sync-delay": "0",
+        # Otherwise it would refuse clients on the container address.
+        "protected-mode": "no",
     }
-    options = [part for setting, value in settings.items() for part in (f"--{setting}", value)]
+    options = ["--bind", *workspace.addresses]
+    options += [part for setting, value in settings.items() for part in (f"--{setting}", value)]
     if primary_port is not None:
         options += ["--replicaof", HOST, str(primary_port)]
-    program = Program(
-        name,
-        [find_program("redis-server"), *options],
-        workspace.service_environment(),
-        folder,
-        workspace.log(name),
+    processes.start(
+        Program(
+            name,
+            [find_program("redis-server"), *options],
+            workspace.service_environment(),
+            folder,
+            workspace.log(name),
+            port,
+        )
     )
-    process = processes.start(program)
-    server = RedisServer(port)
-    wait_until_ready(process, program, lambda: _answers(server, process.pid))
-    return server
-
-
-def _answers(server: RedisServer, pid: int) -> bool:
-    with suppress(redis.RedisError), redis.Redis.from_url(server.url, socket_timeout=1) as client:
-        # Its own number: on a port somebody else took first, another Redis might answer.
-        return bool(client.info("server")["process_id"] == pid)
-    return False
+    return RedisServer(port)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from local.commands import invoke
+from local.deployment import state_files
 from local.deployment.lambda_emulator import Invocation, read_reply
 from local.errors import LocalStackError
 
@@ -30,7 +31,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, event: Path, 
 def test_without_a_stack_it_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, event: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("FUNCTION", "ApplyFunction")
     monkeypatch.setenv("EVENT", str(event))
-    monkeypatch.setattr(invoke, "VARIABLES", tmp_path / "env.local.json")
+    monkeypatch.setattr(state_files, "ADDRESSES", tmp_path / "stack.json")
     with pytest.raises(LocalStackError, match="not up") as caught:
         invoke.main()
     assert "make up" in caught.value.advice
@@ -49,7 +50,7 @@ def test_an_event_that_is_not_there_or_no_json_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_function_is_answered_with_those_there_are(tmp_path: Path) -> None:
-    (tmp_path / "template.yaml").write_text("Resources: {}", encoding="utf-8")
+    (tmp_path / "template.yaml").write_text("Resources: {Queue: {Type: AWS::SQS::Queue}}", encoding="utf-8")
     with pytest.raises(LocalStackError, match="no function Nope"):
         invoke.find_function(tmp_path, "Nope")
 

@@ -19,7 +19,6 @@ from local.commands.run import Setting
 from local.errors import LocalStackError, run_command
 from local.progress import Progress
 from local.services.processes import ROOT
-from local.services.signals import signals_as_exceptions
 from verify.chaos.long_run import LongRun
 from verify.chaos.outcome import LongPlan, describe, summarise
 from verify.chaos.site import breakable_site
@@ -51,20 +50,19 @@ def main() -> None:
     for outdated in (result_path, answers_path):
         outdated.unlink(missing_ok=True)
     progress = Progress()
-    with signals_as_exceptions():
-        with breakable_site(DIRECTORY, progress, plan.acks) as site:
-            progress.say(
-                f"{plan.minutes} minutes, {plan.concurrency} clients, GateReplicaAcks={plan.acks}, SEED={plan.seed}"
-            )
-            try:
-                outcome = LongRun(site, plan, progress).run(answers_path)
-            except pymysql.MySQLError as error:
-                raise LocalStackError(f"MySQL failed: {error}", site.site.workspace.log("mariadbd")) from error
-            except redis.RedisError as error:
-                raise LocalStackError(f"Redis failed: {error}", site.site.workspace.log("redis")) from error
-        result_path.write_text(json.dumps(summarise(outcome), indent=2) + "\n", encoding="utf-8")
-        print(describe(outcome))
-        print(f"\n  {result_path.relative_to(ROOT)} has the numbers.")
+    with breakable_site(DIRECTORY, progress, plan.acks) as site:
+        progress.say(
+            f"{plan.minutes} minutes, {plan.concurrency} clients, GateReplicaAcks={plan.acks}, SEED={plan.seed}"
+        )
+        try:
+            outcome = LongRun(site, plan, progress).run(answers_path)
+        except pymysql.MySQLError as error:
+            raise LocalStackError(f"MySQL failed: {error}", site.site.workspace.log("mariadbd")) from error
+        except redis.RedisError as error:
+            raise LocalStackError(f"Redis failed: {error}", site.site.workspace.log("redis")) from error
+    result_path.write_text(json.dumps(summarise(outcome), indent=2) + "\n", encoding="utf-8")
+    print(describe(outcome))
+    print(f"\n  {result_path.relative_to(ROOT)} has the numbers.")
     if not outcome.holds:
         sys.exit(1)
 

@@ -24,7 +24,6 @@ from local.deployment.warm_up import warm_up
 from local.deployment.workspace import Workspace
 from local.errors import LocalStackError
 from local.services.processes import ROOT, Processes, Program
-from local.services.signals import signals_held_back
 from verify.guarantees import Evidence, check, count_rows, read_gate, read_rows
 from verify.rush.answers import ERROR, Answer, AnswerLog, Tally
 from verify.rush.live import LiveLine
@@ -241,15 +240,14 @@ def send(site: Site, plan: Plan, arguments: list[str], watch: Watch) -> None:
         locust = processes.start(program)
         _follow(locust, program, watch)
     finally:
-        with signals_held_back():
-            processes.stop()
+        processes.stop()
     if locust.returncode not in LOCUST_STATUSES or not watch.answers:
         raise LocalStackError(f"Locust failed with status {locust.returncode}.", program.log)
     if len(watch.tally.answered) < plan.users:
         raise LocalStackError(f"Locust ended early: {watch}.", program.log)
 
 
-def _follow(locust: subprocess.Popen[bytes], program: Program, watch: Watch) -> None:
+def _follow(locust: subprocess.Popen[str], program: Program, watch: Watch) -> None:
     with LiveLine(sys.stderr) as line:
         while locust.poll() is None:
             watch.look()
