@@ -58,7 +58,7 @@ def test_containers_reach_the_stores(processes: Processes, tmp_path: Path) -> No
 
 
 def test_a_program_that_fails_shows_its_log(processes: Processes, tmp_path: Path) -> None:
-    command = ["sh", "-c", "echo the reason; exit 3"]
+    command = ["bash", "-c", "echo the reason; exit 3"]
     program = Program("failing", command, os.environ, tmp_path, tmp_path / "failing.log", port=1)
 
     with pytest.raises(LocalStackError, match="failing ended with 3 at its start") as caught:
