@@ -107,8 +107,9 @@ def _show(stack: Stack) -> None:
   make token SUB=op SCOPE=firstcome/operator       an operator's token
   make invoke FUNCTION=AdminFunction EVENT=events/put-campaign.json
                                                    a function without HTTP
+  sam build --parameter-overrides LambdaArchitecture=x86_64
   sam local invoke ApplyFunction -e events/apply.json --env-vars events/env.local.json
-                                                   the same in a container, see README.md
+                                                   the same in a container
   make down                                        stop the stack
 
 Next: open {stack.api_url}/console

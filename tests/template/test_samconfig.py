@@ -41,7 +41,7 @@ def test_only_the_local_stack_is_changed_without_being_asked(samconfig: dict[str
 
 def test_only_the_local_stack_is_built_for_the_machine_at_hand(samconfig: dict[str, Any]) -> None:
     overrides = {name: samconfig[name]["build"]["parameters"].get("parameter_overrides") for name in _ENVIRONMENTS}
-    assert overrides == {"default": None, "local": "LambdaArchitecture=x86_64", "prod": None}
+    assert overrides == {"default": None, "local": "Environment=local LambdaArchitecture=x86_64", "prod": None}
 
 
 @pytest.mark.parametrize("command", ["local_invoke", "local_start_api"])
