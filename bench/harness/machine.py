@@ -22,7 +22,7 @@ def describe_machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "python": platform.python_version(),
-        "redis": _version_of(find_program("redis-server")),
+        "redis": _version_of(find_program("redis-server", "valkey-server")),
         "mariadb": _version_of(find_program("mariadbd")),
         "load_at_start": load(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

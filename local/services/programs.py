@@ -8,12 +8,13 @@ from local.deployment.workspace import SYSTEM_FOLDERS, search_path
 from local.errors import LocalStackError
 
 
-def find_program(name: str) -> str:
-    """The path of the program called `name`."""
-    path = shutil.which(name, path=search_path())
+def find_program(*names: str) -> str:
+    """The path of the first of these programs that there is: they do the same."""
+    found = (shutil.which(name, path=search_path()) for name in names)
+    path = next(filter(None, found), None)
     if path is None:
         raise LocalStackError(
-            f"`{name}` was found neither on PATH nor in {SYSTEM_FOLDERS}.",
+            f"`{names[0]}` was found neither on PATH nor in {SYSTEM_FOLDERS}.",
             advice="Run `make install`; it installs what is missing, or says what to install.",
         )
     return path

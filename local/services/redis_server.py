@@ -51,7 +51,7 @@ def start_redis(
     processes.start(
         Program(
             name,
-            [find_program("redis-server"), *options],
+            [find_program("redis-server", "valkey-server"), *options],
             workspace.service_environment(),
             folder,
             workspace.log(name),

@@ -16,8 +16,8 @@ from tree_sitter import Language, Parser, Query, QueryCursor
 OF_PYTHON_PACKAGES = {"cfn-lint", "python3.13", "sam", "st"}
 # No Debian is without these; uv is used where it is.
 _ALWAYS_THERE = """
-    apt-cache apt-get awk bash cat chroot cksum cp cut dirname find flock grep id mkdir mktemp mount paste rm sed setpriv
-    sort systemctl tail touch unshare uv wc
+    apt-cache apt-get awk bash cat chroot cksum cp cut dirname find flock grep id mkdir mktemp mount paste rm sed
+    setpriv sort systemctl tail touch unshare uv wc
 """
 NOT_LISTED = OF_PYTHON_PACKAGES | set(_ALWAYS_THERE.split())
 FINDERS = {"find_program", "shutil.which"}
@@ -31,7 +31,7 @@ def listed(repository: Path) -> dict[str, str]:
     """The Debian package of each program."""
     lines = (repository / "local" / "programs.txt").read_text(encoding="utf-8").splitlines()
     words = [line.split() for line in lines if line and not line.startswith("#")]
-    return {program: package for program, package, *_ in words}
+    return {program: package for programs, package, *_ in words for program in programs.split("|")}
 
 
 def sources(repository: Path) -> list[Path]:
@@ -53,7 +53,7 @@ def launched(tree: ast.Module) -> Iterator[str]:
             continue
         name = ast.unparse(node.func)
         if name in FINDERS:
-            yield from words(node.args[0], known)
+            yield from (word for argument in node.args for word in words(argument, known))
         elif name in LAUNCHERS:
             named = [keyword.value for keyword in node.keywords if keyword.arg in {"args", "command"}]
             for argument in [*node.args[LAUNCHERS[name] :][:1], *named]:
@@ -155,7 +155,7 @@ def install_without(package: str, repository: Path, folder: Path) -> "subprocess
     of_package = [program for program, brought_by in listed(repository).items() if brought_by == package]
     text = programs.read_text(encoding="utf-8")
     for program in of_package:
-        text = re.sub(rf"(?m)^{re.escape(program)} ", f"{program}.missing ", text)
+        text = re.sub(rf"(?m)(^|\|){re.escape(program)}\b", r"\g<0>.missing", text)
     programs.write_text(text, encoding="utf-8")
     (folder / "bin").mkdir()
     (folder / "bin" / "id").write_text("#!/bin/sh\necho 1000\n", encoding="utf-8")
@@ -172,7 +172,7 @@ def test_a_missing_program_is_named_with_its_package_before_anything_starts(
     done = install_without(package, repository, tmp_path)
 
     assert done.returncode == 1
-    program = next(program for program, brought_by in listed(repository).items() if brought_by == package)
+    program = [program for program, brought_by in listed(repository).items() if brought_by == package][-1]
     assert f"{program}.missing, which the Debian package {package} brings" in done.stderr
     assert re.search(rf"sudo apt-get install .*\b{package}\b", done.stderr)
     assert not (tmp_path / ".venv").exists()
