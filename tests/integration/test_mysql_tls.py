@@ -11,8 +11,8 @@ from firstcome.domain.errors import LedgerUnavailableError, SettingsError
 from local.deployment.addresses import MysqlAddress
 from tests.conftest import mysql_of_the_url
 from tests.integration.mysql_tls_server import DATABASE, MariadbTlsServer, MysqlTlsServer, TlsServer
-from tests.integration.recorder import Recorder, recorder
 from tests.integration.tls import LOCALHOST, PASSWORD, REFUSED, USER, Refused, trusting, verify_code
+from verify.tcp_proxy import TcpProxy
 
 __all__ = ["trusting"]
 
@@ -51,12 +51,12 @@ def test_the_right_server_is_talked_to(server: TlsServer, trusting: SetVariable,
     server.show(LOCALHOST)
     trusting("MYSQL_HOST", host)
 
-    with recorder(server.port) as between:
+    with TcpProxy(server.port) as between:
         _ask_the_ledger(trusting, between.port)
 
     # Not even the name of the user can be read on the way.
     for word in (USER, PASSWORD, "campaign"):
-        assert word.encode() not in between.said
+        assert word.encode() not in between.received
 
 
 # MySQL itself refuses to show a certificate that is not valid; see test_real_mysql.py for one that expires.
@@ -67,7 +67,7 @@ _REFUSED = [one for one in REFUSED if not (mysql_of_the_url() and one.is_out_of_
 def test_any_other_server_is_refused(server: TlsServer, trusting: SetVariable, refused: Refused) -> None:
     server.show(refused.certificate)
 
-    with recorder(server.port) as between, pytest.raises(LedgerUnavailableError) as caught:
+    with TcpProxy(server.port) as between, pytest.raises(LedgerUnavailableError) as caught:
         _ask_the_ledger(trusting, between.port)
 
     assert verify_code(caught.value) in refused.verify_codes
@@ -75,11 +75,11 @@ def test_any_other_server_is_refused(server: TlsServer, trusting: SetVariable, r
 
 
 def test_a_server_without_tls_never_sees_the_user_nor_the_password(plain_port: int, trusting: SetVariable) -> None:
-    with recorder(plain_port) as between, pytest.raises(LedgerUnavailableError) as caught:
+    with TcpProxy(plain_port) as between, pytest.raises(LedgerUnavailableError) as caught:
         _ask_the_ledger(trusting, between.port)
 
     _assert_nothing_was_told(caught.value, between)
-    assert between.said == b""
+    assert between.received == b""
 
 
 def test_without_tls_a_user_whose_password_would_have_to_be_encrypted_is_a_wrong_setting(
@@ -97,7 +97,7 @@ def test_without_tls_a_user_whose_password_would_have_to_be_encrypted_is_a_wrong
         _ask_the_ledger(trusting, 3306)
 
 
-def _assert_nothing_was_told(error: BaseException, between: Recorder) -> None:
-    assert USER.encode() not in between.said
+def _assert_nothing_was_told(error: BaseException, between: TcpProxy) -> None:
+    assert USER.encode() not in between.received
     assert "localhost" not in str(error)
     assert PASSWORD not in "".join(format_exception(error))

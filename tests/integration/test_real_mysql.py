@@ -10,8 +10,8 @@ from firstcome import bootstrap
 from firstcome.domain.errors import LedgerUnavailableError, SettingsError
 from tests.conftest import mysql_of_the_url
 from tests.integration.mysql_tls_server import DATABASE, MysqlTlsServer
-from tests.integration.recorder import recorder
 from tests.integration.tls import LOCALHOST, OUR_OWN, PASSWORD, trusting, verify_code
+from verify.tcp_proxy import TcpProxy
 
 __all__ = ["trusting"]
 
@@ -56,12 +56,12 @@ def test_without_tls_the_setting_is_named_and_the_password_is_not_sent(
 ) -> None:
     trusting("MYSQL_TLS", "false")
 
-    with recorder(server.port) as between:
+    with TcpProxy(server.port) as between:
         trusting("MYSQL_PORT", str(between.port))
         with pytest.raises(SettingsError, match="MYSQL_TLS") as caught:
             _ask_the_ledger()
 
-    assert PASSWORD.encode() not in between.said
+    assert PASSWORD.encode() not in between.received
     assert PASSWORD not in str(caught.value)
 
 

@@ -11,8 +11,8 @@ from firstcome.domain.errors import GateUnavailableError
 from local.services.ports import with_free_port
 from tests.conftest import RedisTestServer
 from tests.integration.certificates import Certificate
-from tests.integration.recorder import recorder
 from tests.integration.tls import LOCALHOST, REFUSED, Refused, trusting, verify_code
+from verify.tcp_proxy import TcpProxy
 
 __all__ = ["trusting"]
 
@@ -54,39 +54,39 @@ def test_the_right_server_is_talked_to(show: Show, trusting: SetVariable, host: 
 
 
 def test_nothing_can_be_read_on_the_way(show: Show, trusting: SetVariable) -> None:
-    with recorder(show(LOCALHOST)) as between:
+    with TcpProxy(show(LOCALHOST)) as between:
         trusting("REDIS_PORT", str(between.port))
         assert bootstrap.gate().campaign_ids() == ["spring"]
         bootstrap.gate()._scripts._connection.disconnect()
 
-    assert between.said.startswith(b"\x16\x03")
-    assert b"SMEMBERS" not in between.said
+    assert between.received.startswith(b"\x16\x03")
+    assert b"SMEMBERS" not in between.received
 
 
 @pytest.mark.parametrize("server", REFUSED, ids=str)
 def test_any_other_server_is_refused(show: Show, trusting: SetVariable, server: Refused) -> None:
-    with recorder(show(server.certificate)) as between:
+    with TcpProxy(show(server.certificate)) as between:
         trusting("REDIS_PORT", str(between.port))
         with pytest.raises(GateUnavailableError) as caught:
             bootstrap.gate().campaign_ids()
 
     assert verify_code(caught.value) in server.verify_codes
     assert "localhost" not in str(caught.value)
-    assert b"INFO" not in between.said
+    assert b"INFO" not in between.received
 
 
 def test_a_server_without_tls_hears_no_command(redis_server: RedisTestServer, trusting: SetVariable) -> None:
     before = redis_server.client.info("stats")["total_commands_processed"]
 
-    with recorder(redis_server.port) as between:
+    with TcpProxy(redis_server.port) as between:
         trusting("REDIS_PORT", str(between.port))
         with pytest.raises(GateUnavailableError) as caught:
             bootstrap.gate().campaign_ids()
 
     assert "localhost" not in str(caught.value)
     # The beginning of TLS, and no second try without it.
-    assert between.said.startswith(b"\x16\x03")
-    assert b"INFO" not in between.said
+    assert between.received.startswith(b"\x16\x03")
+    assert b"INFO" not in between.received
     assert redis_server.client.info("stats")["total_commands_processed"] == before + 1
 
 
@@ -100,11 +100,11 @@ def test_a_login_is_not_said_to_any_other_server(show: Show, trusting: SetVariab
     }.items():
         trusting(name, text)
 
-    with recorder(show(REFUSED[0].certificate)) as between:
+    with TcpProxy(show(REFUSED[0].certificate)) as between:
         trusting("REDIS_PORT", str(between.port))
         with pytest.raises(GateUnavailableError) as caught:
             bootstrap.gate().campaign_ids()
 
-    assert b"AUTH" not in between.said
+    assert b"AUTH" not in between.received
     for secret in ("gate-user", "X-Amz-Signature", "throwaway"):
         assert secret not in "".join(format_exception(caught.value))
