@@ -24,7 +24,16 @@ from firstcome.domain.errors import (
     LedgerUnavailableError,
     QueueUnavailableError,
 )
-from firstcome.domain.gate import Fence, GateCounts, GateState, GateView, SeatRange
+from firstcome.domain.gate import (
+    ConfigureResult,
+    EraseResult,
+    Fence,
+    GateCounts,
+    GateState,
+    GateView,
+    Reopened,
+    SeatRange,
+)
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.domain.times import Millis
 
@@ -50,14 +59,42 @@ class FakeClock:
 
 
 @dataclass
+class _FenceState:
+    since: Millis
+    ledger_since: Millis | None
+    phase: str = ""
+    position: str = ""
+    taken: set[int] = field(default_factory=set)
+    is_listed: bool = False
+
+
+@dataclass
 class _GateState:
-    campaign: Campaign
+    campaign: Campaign | None
     accepted: int = 0
     claims: dict[str, Claim] = field(default_factory=dict)
     outbox: set[str] = field(default_factory=set)
     issued: set[int] = field(default_factory=set)
     free: list[int] = field(default_factory=list)
+    surplus: int = 0
     is_fenced: bool = False
+    fence: _FenceState | None = None
+    erased: dict[tuple[int, str], str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def health(self) -> GateState:
+        """Whether it may admit."""
+        if self.is_fenced:
+            return GateState.FENCED
+        is_short = len(self.claims) + len(self.free) < self.accepted + self.surplus
+        return GateState.LOST if is_short else GateState.WHOLE
+
+    def take(self, claim: Claim) -> None:
+        """Note during a rebuild that somebody has this sequence."""
+        if self.fence:
+            self.fence.taken.add(claim.sequence)
+            self.accepted = max(self.accepted, claim.sequence)
 
 
 @dataclass
@@ -68,23 +105,26 @@ class MemoryGate:
     is_down: bool = False
     states: dict[str, _GateState] = field(default_factory=dict)
     remembered: set[str] | None = None
-    fenced_at: dict[str, Millis] = field(default_factory=dict)
-    restored: dict[str, _GateState] = field(default_factory=dict)
+    archived_ids: set[str] = field(default_factory=set)
+    seen_empty_at: Millis | None = None
+    weaker_fence: bool = False
 
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`."""
         state = self._state_or_none(campaign_id)
+        if isinstance(state, Refused):
+            return state
         if state is None:
             return Refused(Refusal.CAMPAIGN_NOT_FOUND)
         if user_id in state.claims:
             return self._admission(state, user_id)
-        if state.is_fenced:
+        view = self._view(state)
+        if view.campaign is None or not view.is_available:
             raise GateLostError(campaign_id)
-        phase = self._view(state).phase
-        if phase is Phase.NOT_OPEN:
-            return Refused(Refusal.NOT_OPEN, opens_at=state.campaign.opens_at, now=self.clock.now())
-        if phase is not Phase.OPEN:
-            return Refused(Refusal(phase.value))
+        if view.phase is Phase.NOT_OPEN:
+            return Refused(Refusal.NOT_OPEN, opens_at=view.campaign.opens_at, now=self.clock.now())
+        if view.phase is not Phase.OPEN and not (view.phase is Phase.SOLD_OUT and state.free):
+            return Refused(Refusal(view.phase.value))
         if state.free:
             sequence = state.free.pop(0)
         else:
@@ -95,21 +135,57 @@ class MemoryGate:
         state.outbox.add(user_id)
         return Admission(claim, is_new=True, is_in_outbox=True, is_issued=False)
 
-    def find(self, campaign_id: str, user_id: str) -> Admission | None:
+    def find(self, campaign_id: str, user_id: str) -> Admission | Refused | None:
         """Implement `Gate.find`."""
         state = self._state_or_none(campaign_id)
-        if state is None:
-            return None
+        if not isinstance(state, _GateState):
+            return state
         if user_id in state.claims:
             return self._admission(state, user_id)
-        if state.is_fenced:
+        if state.health is not GateState.WHOLE:
             raise GateLostError(campaign_id)
         return None
 
-    def show(self, campaign_id: str) -> GateView | None:
+    def show(self, campaign_id: str) -> GateView | Refused | None:
         """Implement `Gate.show`."""
-        state = self._state_or_none(campaign_id)
-        return self._view(state) if state else None
+        try:
+            state = self._state_or_none(campaign_id)
+        except GateLostError:
+            return GateView(None, 0, self.clock.now(), is_available=False)
+        return self._view(state) if isinstance(state, _GateState) else state
+
+    def now(self) -> Millis:
+        """Implement `Gate.now`."""
+        self._answer()
+        return self.clock.now()
+
+    def campaign_ids(self) -> list[str] | None:
+        """Implement `Gate.campaign_ids`."""
+        self._answer()
+        return None if self.remembered is None else sorted(self.remembered)
+
+    def register(self, campaign_ids: Iterable[str]) -> None:
+        """Implement `Gate.register`."""
+        self._answer()
+        self.remembered = (self.remembered or set()) | set(campaign_ids)
+
+    def archived(self, campaign_id: str) -> bool:
+        """Implement `Gate.archived`."""
+        self._answer()
+        return campaign_id in self.archived_ids
+
+    def register_archived(self, campaign_ids: Iterable[str]) -> None:
+        """Implement `Gate.register_archived`."""
+        self._answer()
+        self.archived_ids |= set(campaign_ids)
+
+    def archive(self, campaign_id: str) -> None:
+        """Implement `Gate.archive`."""
+        self._answer()
+        self.archived_ids.add(campaign_id)
+        self.states.pop(campaign_id, None)
+        if self.remembered:
+            self.remembered.discard(campaign_id)
 
     def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
         """Implement `Gate.remove_from_outbox`."""
@@ -119,48 +195,199 @@ class MemoryGate:
             if state:
                 state.outbox.discard(claim.user_id)
 
-    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
-        """Implement `Gate.remove_from_outbox_without_reply`."""
-        self.remove_from_outbox([claim])
-
-    def campaign_ids(self) -> list[str] | None:
-        """Implement `Gate.campaign_ids`."""
-        self._answer()
-        return None if self.remembered is None else sorted(self.remembered)
-
     def outbox(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
         """Implement `Gate.outbox`."""
         self._answer()
         state = self.states.get(campaign_id)
-        claims = [state.claims[user] for user in state.outbox] if state else []
-        old = [claim for claim in claims if claim.accepted_at <= self.clock.now() - older_than_ms]
-        return sorted(old, key=lambda claim: (claim.accepted_at, claim.user_id))[:limit]
+        if state is None:
+            return []
+        state.outbox &= state.claims.keys()
+        now = self.clock.now()
+        claims = [state.claims[user] for user in state.outbox]
+        due = [claim for claim in claims if claim.accepted_at <= now - older_than_ms or claim.accepted_at > now]
+        return sorted(due, key=lambda claim: (claim.accepted_at, claim.user_id))[:limit]
 
     def mark_issued(self, claims: Iterable[Claim]) -> None:
         """Implement `Gate.mark_issued`."""
         self._answer()
         for claim in claims:
             state = self.states.get(claim.campaign_id)
-            if state:
-                state.claims[claim.user_id] = claim
-                state.issued.add(claim.sequence)
-                state.is_fenced |= claim.sequence > state.accepted
+            if state is None:
+                continue
+            user_id = state.erased.get((claim.sequence, claim.coupon_code), claim.user_id)
+            is_new = user_id not in state.claims
+            state.claims[user_id] = replace(claim, user_id=user_id)
+            state.issued.add(claim.sequence)
+            state.surplus += is_new
+            state.is_fenced |= claim.sequence > state.accepted or (is_new and bool(state.free))
+            state.take(claim)
 
-    def register(self, campaign_ids: Iterable[str]) -> None:
-        """Implement `Gate.remember`."""
+    def create(self, campaign: Campaign) -> ConfigureResult:
+        """Implement `Gate.create`."""
         self._answer()
-        self.remembered = (self.remembered or set()) | set(campaign_ids)
+        state = self.states.get(campaign.campaign_id)
+        if state is None or (state.is_fenced and not state.accepted and not state.claims):
+            self.states[campaign.campaign_id] = _GateState(campaign)
+        return self.change(campaign)
+
+    def change(self, campaign: Campaign) -> ConfigureResult:
+        """Implement `Gate.change`."""
+        self._answer()
+        state = self.states.get(campaign.campaign_id)
+        if state is None or state.campaign is None or state.health is not GateState.WHOLE:
+            return ConfigureResult.FENCED if state and state.is_fenced else ConfigureResult.LOST
+        had = state.campaign
+        if campaign.version < had.version or (campaign.version == had.version and had.version and campaign != had):
+            return ConfigureResult.STALE
+        if state.accepted > campaign.capacity:
+            return ConfigureResult.BELOW_ACCEPTED
+        state.campaign = campaign
+        return ConfigureResult.DONE
+
+    def state(self, campaign_id: str) -> GateState:
+        """Implement `Gate.state`."""
+        self._answer()
+        state = self.states.get(campaign_id)
+        return state.health if state else GateState.LOST
+
+    def fence(self, campaign_id: str, ledger_now: Millis | None = None, highest: int = 0) -> Fence:
+        """Implement `Gate.fence`."""
+        self._answer()
+        if campaign_id in self.archived_ids:
+            raise GateLostError(campaign_id)
+        state = self.states.setdefault(campaign_id, _GateState(None))
+        now = self.clock.now()
+        if state.fence is None:
+            state.fence, state.free = _FenceState(now, ledger_now), []
+        fence = state.fence
+        fence.since = min(fence.since, now)
+        state.is_fenced = True
+        state.accepted = max(state.accepted, highest)
+        age = now - fence.since
+        if ledger_now is not None:
+            if fence.ledger_since is None or fence.ledger_since > ledger_now:
+                fence.ledger_since = ledger_now
+            age = min(age, ledger_now - fence.ledger_since)
+        return Fence(campaign_id, "memory", fence.since, age, state.accepted, fence.phase, fence.position)
+
+    def advance(self, fence: Fence, phase: str, position: str) -> None:
+        """Implement `Gate.advance`."""
+        found = self._fenced(fence)[1]
+        found.phase, found.position = phase, position
+
+    def prepare(self, campaign: Campaign, fence: Fence) -> None:
+        """Implement `Gate.prepare`."""
+        self._fenced(fence)[0].campaign = campaign
+
+    def restore_issued(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.restore_issued`."""
+        for claim in claims:
+            state = self._restoring(claim)
+            state.claims[claim.user_id] = claim
+            state.issued.add(claim.sequence)
+            state.outbox.discard(claim.user_id)
+            state.take(claim)
+
+    def restore_overflow(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.restore_overflow`."""
+        for claim in claims:
+            self._restoring(claim).claims.setdefault(claim.user_id, claim)
+
+    def claims_page(self, campaign_id: str, position: str) -> tuple[list[Claim], str | None]:
+        """Implement `Gate.claims_page`, three at a time."""
+        self._answer()
+        state = self.states.get(campaign_id)
+        claims = sorted(state.claims.values(), key=lambda claim: claim.user_id) if state else []
+        left = [claim for claim in claims if claim.user_id > position]
+        return left[:3], left[2].user_id if len(left) > 3 else None
+
+    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
+        """Implement `Gate.add_to_outbox`."""
+        self._answer()
+        for claim in claims:
+            state = self.states.get(claim.campaign_id)
+            if state and state.claims.get(claim.user_id) == claim:
+                state.outbox.add(claim.user_id)
+                state.take(claim)
+
+    def list_free(self, fence: Fence) -> bool:
+        """Implement `Gate.list_free`, all at once."""
+        state, found = self._fenced(fence)
+        state.free = sorted(set(range(1, state.accepted + 1)) - found.taken)
+        found.is_listed = True
+        return False
+
+    def reopen(self, campaign: Campaign, fence: Fence) -> Reopened:
+        """Implement `Gate.reopen`."""
+        state, found = self._fenced(fence)
+        if not found.is_listed or len(found.taken) + len(state.free) != state.accepted:
+            raise GateUnavailableError("not complete")
+        if len(state.claims) < len(found.taken):
+            state.fence = _FenceState(found.since, found.ledger_since)
+            raise GateUnavailableError("not complete")
+        state.campaign, state.is_fenced, state.fence, state.notes = campaign, False, None, {}
+        state.surplus = len(state.claims) - len(found.taken)
+        return Reopened(state.accepted, len(state.free))
+
+    def erase(self, campaign_id: str, user_id: str, pseudonym: str) -> EraseResult:
+        """Implement `Gate.erase`."""
+        self._answer()
+        state = self.states.get(campaign_id)
+        if state is None or (user_id not in state.claims and state.health is not GateState.WHOLE):
+            raise GateLostError(campaign_id)
+        claim = state.claims.get(user_id)
+        if claim is None:
+            return EraseResult.NONE
+        if user_id in state.outbox or claim.sequence not in state.issued:
+            return EraseResult.UNDER_WAY
+        kept = state.erased.setdefault((claim.sequence, claim.coupon_code), pseudonym)
+        state.surplus -= kept in state.claims
+        state.claims[kept] = replace(state.claims.pop(user_id), user_id=kept)
+        return EraseResult.DONE
+
+    def erasures(self, campaign_id: str) -> list[Erasure]:
+        """Implement `Gate.erasures`."""
+        self._answer()
+        state = self.states.get(campaign_id)
+        return [Erasure(*key, pseudonym) for key, pseudonym in state.erased.items()] if state else []
+
+    def note_queue_empty(self, at: Millis) -> None:
+        """Implement `Gate.note_queue_empty`."""
+        self._answer()
+        self.seen_empty_at = at
+
+    def queue_empty_at(self) -> Millis | None:
+        """Implement `Gate.queue_empty_at`."""
+        self._answer()
+        at = self.seen_empty_at
+        return at if at is not None and at <= self.clock.now() else None
+
+    def note_reconcile(self, campaign_id: str, notes: Mapping[str, str]) -> None:
+        """Implement `Gate.note_reconcile`."""
+        self._answer()
+        if campaign_id in self.states:
+            self.states[campaign_id].notes.update(notes)
+
+    def reconcile_notes(self, campaign_id: str) -> dict[str, str]:
+        """Implement `Gate.reconcile_notes`."""
+        self._answer()
+        state = self.states.get(campaign_id)
+        return dict(state.notes) if state else {}
+
+    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
+        """Implement `Gate.remove_from_outbox_without_reply`."""
+        self.remove_from_outbox([claim])
 
     def configure(self, campaign: Campaign) -> bool:
         """Implement `Gate.configure`."""
-        self._answer()
         state = self.states.get(campaign.campaign_id)
-        if state is None:
+        had = state.campaign.version if state and state.campaign else 0
+        result = self.change(replace(campaign, version=had + 1))
+        if result is ConfigureResult.LOST:
             raise GateLostError(campaign.campaign_id)
-        if state.accepted > campaign.capacity:
-            return False
-        state.campaign = campaign
-        return True
+        if state and result is ConfigureResult.DONE:
+            state.campaign = campaign
+        return result is not ConfigureResult.BELOW_ACCEPTED
 
     def lower(self, campaign: Campaign) -> bool:
         """Implement `Gate.lower`."""
@@ -168,103 +395,68 @@ class MemoryGate:
             raise GateLostError(campaign.campaign_id)
         return self.configure(campaign)
 
-    def create(self, campaign: Campaign) -> bool:
-        """Implement `Gate.create`."""
-        self._answer()
-        self.states.setdefault(campaign.campaign_id, _GateState(campaign))
-        return self.configure(campaign)
-
     def counts(self, campaign_id: str) -> GateCounts:
         """Implement `Gate.counts`."""
-        state = self._state_or_none(campaign_id)
-        if state is None:
+        view = self.show(campaign_id)
+        if not isinstance(view, GateView) or view.campaign is None:
             raise GateLostError(campaign_id)
-        oldest = min((state.claims[user].accepted_at for user in state.outbox), default=self.clock.now())
-        return GateCounts(state.accepted - len(state.free), len(state.outbox), self.clock.now() - oldest)
-
-    def state(self, campaign_id: str) -> GateState:
-        """Implement `Gate.state`."""
-        self._answer()
-        state = self.states.get(campaign_id)
-        if state is None:
-            return GateState.LOST
-        return GateState.FENCED if state.is_fenced else GateState.WHOLE
-
-    def fence(self, campaign_id: str) -> Fence:
-        """Implement `Gate.fence`."""
-        self._answer()
-        state = self.states.get(campaign_id)
-        if state:
-            state.is_fenced = True
-        since = self.fenced_at.setdefault(campaign_id, self.clock.now())
-        return Fence(campaign_id, "memory", since, self.clock.now() - since, state.accepted if state else 0)
-
-    def restore_issued(self, claims: Sequence[Claim]) -> None:
-        """Implement `Gate.restore_issued`."""
-        self._answer()
-        for claim in claims:
-            state = self._closed(claim.campaign_id)
-            state.claims[claim.user_id] = claim
-            state.issued.add(claim.sequence)
-            state.outbox.discard(claim.user_id)
-
-    def restore_overflow(self, claims: Sequence[Claim]) -> None:
-        """Implement `Gate.restore_overflow`."""
-        self._answer()
-        for claim in claims:
-            self._closed(claim.campaign_id).claims.setdefault(claim.user_id, claim)
+        return GateCounts(view.accepted, view.outbox, view.oldest_outbox_ms)
 
     def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
         """Implement `Gate.all_claims`."""
         self._answer()
-        yield list(self._closed(campaign_id).claims.values())
-
-    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
-        """Implement `Gate.add_to_outbox`."""
-        self._answer()
-        for claim in claims:
-            self._closed(claim.campaign_id).outbox.add(claim.user_id)
-
-    def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
-        """Implement `Gate.reopen`."""
-        self._answer()
-        if fence.run_id != "memory" or self.fenced_at.get(campaign.campaign_id) != fence.since:
-            raise GateUnavailableError("other fence")
-        state = self._closed(campaign.campaign_id)
-        state.campaign = campaign
-        state.accepted = max(state.accepted, highest)
-        state.free = [seat for first, last in free for seat in range(first, last + 1)]
-        state.is_fenced = False
-        self.states[campaign.campaign_id] = state
-        self.restored.pop(campaign.campaign_id, None)
-        self.fenced_at.pop(campaign.campaign_id, None)
+        yield list(self.states[campaign_id].claims.values())
 
     def lose(self) -> None:
         """Forget everything, as a wiped server does."""
         self.states.clear()
-        self.restored.clear()
-        self.fenced_at.clear()
-        self.remembered = None
+        self.archived_ids.clear()
+        self.remembered = self.seen_empty_at = None
 
-    def _closed(self, campaign_id: str) -> _GateState:
-        """Return the state of a gate under repair, which users do not see before it is reopened."""
-        if campaign_id in self.states:
-            return self.states[campaign_id]
-        return self.restored.setdefault(campaign_id, _GateState(Campaign(campaign_id, "", 0, 0, 0)))
+    def lose_claims(self, campaign_id: str) -> None:
+        """Forget a campaign's claims and nothing else, as a server does that evicts a key."""
+        self.states[campaign_id].claims.clear()
+
+    def _fenced(self, fence: Fence) -> tuple[_GateState, _FenceState]:
+        self._answer()
+        state = self.states.get(fence.campaign_id)
+        if not state or not state.fence or (fence.run_id, fence.since) != ("memory", state.fence.since):
+            raise GateUnavailableError("other fence")
+        return state, state.fence
+
+    def _restoring(self, claim: Claim) -> _GateState:
+        self._answer()
+        state = self.states.get(claim.campaign_id)
+        if state is None or state.fence is None:
+            raise GateUnavailableError("not fenced")
+        return state
 
     def _answer(self) -> None:
         if self.is_down:
             raise GateUnavailableError("down")
 
-    def _state_or_none(self, campaign_id: str) -> _GateState | None:
+    def _state_or_none(self, campaign_id: str) -> _GateState | Refused | None:
         self._answer()
         state = self.states.get(campaign_id)
-        if state is None and (self.remembered is None or campaign_id in self.remembered):
+        if state:
+            return state
+        if campaign_id in self.archived_ids:
+            return Refused(Refusal.ARCHIVED)
+        if self.remembered is None or campaign_id in self.remembered:
             raise GateLostError(campaign_id)
-        return state
+        return None
 
     def _view(self, state: _GateState) -> GateView:
-        return GateView(state.campaign, state.accepted - len(state.free), self.clock.now())
+        now = self.clock.now()
+        entries = [state.claims[user].accepted_at for user in state.outbox if user in state.claims]
+        return GateView(
+            state.campaign,
+            state.accepted - len(state.free),
+            now,
+            state.health is GateState.WHOLE,
+            len(state.outbox),
+            max(0, now - min(entries, default=now)),
+        )
 
     def _admission(self, state: _GateState, user_id: str) -> Admission:
         claim = state.claims[user_id]

@@ -5,10 +5,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from firstcome.adapters.redis.gate import RedisGate
-from firstcome.domain.claim import Admission, Claim, new_coupon_code
+from firstcome.adapters.redis.gate import GateKeys, RedisGate
+from firstcome.domain.campaign import Campaign, Phase
+from firstcome.domain.claim import Admission, Claim, Erasure, new_coupon_code
 from firstcome.domain.errors import GateLostError, GateUnavailableError
-from firstcome.domain.gate import GateState, GateView
+from firstcome.domain.gate import ConfigureResult, EraseResult, Fence, GateState, GateView, Reopened
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.service.ports import Gate
 from tests.conftest import RedisTestServer
@@ -25,6 +26,9 @@ class GateWorld(Protocol):
     def lose(self) -> None:
         """Wipe everything."""
 
+    def lose_claims(self, campaign_id: str) -> None:
+        """Lose a campaign's claims and nothing else."""
+
 
 class MemoryWorld:
     """The fake."""
@@ -37,6 +41,9 @@ class MemoryWorld:
     def lose(self) -> None:
         self.memory.lose()
 
+    def lose_claims(self, campaign_id: str) -> None:
+        self.memory.lose_claims(campaign_id)
+
 
 class RedisWorld:
     """The adapter on a real Redis."""
@@ -47,6 +54,9 @@ class RedisWorld:
 
     def lose(self) -> None:
         self.server.client.flushall()
+
+    def lose_claims(self, campaign_id: str) -> None:
+        self.server.client.delete(GateKeys(campaign_id).claims)
 
 
 @pytest.fixture(params=["memory", "redis", "redis as the user of the stack's own gate"])
@@ -61,117 +71,136 @@ def world(request: pytest.FixtureRequest) -> GateWorld:
     return made
 
 
-def _open(world: GateWorld, capacity: int = 10, **changes: Any) -> str:
-    campaign = a_campaign(capacity=capacity, **changes)
+def _open(world: GateWorld, capacity: int = 10, **changes: Any) -> Campaign:
+    campaign = a_campaign(capacity=capacity, **({"version": 1} | changes))
     world.gate.register([campaign.campaign_id])
-    assert world.gate.create(campaign)
-    return campaign.campaign_id
+    assert world.gate.create(campaign) is ConfigureResult.DONE
+    return campaign
 
 
-def _apply(world: GateWorld, campaign_id: str, user_id: str = "") -> Admission:
-    answer = world.gate.apply(campaign_id, user_id or a_user_id(), new_coupon_code())
+def _apply(world: GateWorld, campaign: Campaign, user_id: str = "") -> Admission:
+    answer = world.gate.apply(campaign.campaign_id, user_id or a_user_id(), new_coupon_code())
     assert isinstance(answer, Admission)
     return answer
 
 
-def test_sequences_run_from_one_without_a_gap(world: GateWorld) -> None:
-    campaign_id = _open(world, capacity=3)
+def _find(world: GateWorld, campaign: Campaign, user_id: str) -> Admission:
+    answer = world.gate.find(campaign.campaign_id, user_id)
+    assert isinstance(answer, Admission)
+    return answer
 
-    assert [_apply(world, campaign_id).claim.sequence for _ in range(3)] == [1, 2, 3]
+
+def _view(world: GateWorld, campaign: Campaign) -> GateView:
+    view = world.gate.show(campaign.campaign_id)
+    assert isinstance(view, GateView)
+    return view
+
+
+def _outbox(world: GateWorld, campaign: Campaign) -> list[Claim]:
+    return world.gate.outbox(campaign.campaign_id, 0, 100)
+
+
+def _change(world: GateWorld, campaign: Campaign, **changes: Any) -> Campaign:
+    """Change a gate; returns the campaign as it now is."""
+    changed = replace(campaign, version=campaign.version + 1, **changes)
+    assert world.gate.change(changed) is ConfigureResult.DONE
+    return changed
+
+
+def _reopen(world: GateWorld, campaign: Campaign, fence: Fence) -> Reopened:
+    while world.gate.list_free(fence):
+        pass
+    return world.gate.reopen(campaign, fence)
+
+
+def test_sequences_run_from_one_without_a_gap(world: GateWorld) -> None:
+    campaign = _open(world, capacity=3)
+
+    assert [_apply(world, campaign).claim.sequence for _ in range(3)] == [1, 2, 3]
 
 
 def test_a_new_claim_is_the_users_own_and_outbox(world: GateWorld) -> None:
-    campaign_id = _open(world)
+    campaign = _open(world)
     code = new_coupon_code()
 
-    answer = world.gate.apply(campaign_id, "ann", code)
+    answer = world.gate.apply(campaign.campaign_id, "ann", code)
 
     assert isinstance(answer, Admission)
-    assert answer == Admission(
-        Claim(campaign_id, "ann", 1, code, answer.claim.accepted_at), is_new=True, is_in_outbox=True, is_issued=False
-    )
+    claim = Claim(campaign.campaign_id, "ann", 1, code, answer.claim.accepted_at)
+    assert answer == Admission(claim, is_new=True, is_in_outbox=True, is_issued=False)
     assert answer.claim.accepted_at > LONG_AGO
 
 
 def test_the_same_user_gets_the_same_claim_whatever_code_comes_with_the_request(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    first = _apply(world, campaign_id, "ann")
+    campaign = _open(world)
+    first = _apply(world, campaign, "ann")
 
-    again = _apply(world, campaign_id, "ann")
+    again = _apply(world, campaign, "ann")
 
     assert again.claim == first.claim
     assert not again.is_new
-    view = world.gate.show(campaign_id)
-    assert view
-    assert view.accepted == 1
+    assert _view(world, campaign).accepted == 1
 
 
 @pytest.mark.parametrize("user_id", ["ann", "Ann", "ann ", "änn", "안녕", "a:b:c", "{x}", "'; DROP", "%s", "💥" * 128])
 def test_users_are_told_apart_to_the_letter(world: GateWorld, user_id: str) -> None:
-    campaign_id = _open(world)
-    _apply(world, campaign_id, "someone-else")
+    campaign = _open(world)
+    _apply(world, campaign, "someone-else")
 
-    answer = _apply(world, campaign_id, user_id)
+    answer = _apply(world, campaign, user_id)
 
     assert answer.claim.user_id == user_id
     assert answer.claim.sequence == 2
-    assert _apply(world, campaign_id, user_id).claim == answer.claim
+    assert _apply(world, campaign, user_id).claim == answer.claim
 
 
 def test_nothing_is_admitted_beyond_the_capacity(world: GateWorld) -> None:
-    campaign_id = _open(world, capacity=2)
-    users = [a_user_id() for _ in range(4)]
+    campaign = _open(world, capacity=2)
 
-    answers = [world.gate.apply(campaign_id, user, new_coupon_code()) for user in users]
+    answers = [world.gate.apply(campaign.campaign_id, a_user_id(), new_coupon_code()) for _ in range(4)]
 
     assert answers[2:] == [Refused(Refusal.SOLD_OUT)] * 2
-    view = world.gate.show(campaign_id)
-    assert view
-    assert (view.accepted, view.remaining) == (2, 0)
-
-
-def test_a_winner_still_gets_the_coupon_when_it_is_sold_out_paused_or_closed(world: GateWorld) -> None:
-    campaign = a_campaign(capacity=1)
-    world.gate.register([campaign.campaign_id])
-    world.gate.create(campaign)
-    won = _apply(world, campaign.campaign_id, "ann").claim
-
-    assert _apply(world, campaign.campaign_id, "ann").claim == won
-    world.gate.configure(replace(campaign, paused=True))
-    assert _apply(world, campaign.campaign_id, "ann").claim == won
-    world.gate.configure(replace(campaign, closes_at=LONG_AGO + 1))
-    assert _apply(world, campaign.campaign_id, "ann").claim == won
+    view = _view(world, campaign)
+    assert (view.accepted, view.remaining, view.phase) == (2, 0, Phase.SOLD_OUT)
 
 
 @pytest.mark.parametrize(
     ("changes", "refusal"),
     [
-        ({"paused": True}, Refusal.PAUSED),
-        ({"closes_at": LONG_AGO + 1}, Refusal.CLOSED),
         ({"opens_at": FAR_AHEAD - 1}, Refusal.NOT_OPEN),
-        # Paused is asked first: it is the operator's word.
+        ({"closes_at": LONG_AGO + 1}, Refusal.CLOSED),
+        ({"paused": True}, Refusal.PAUSED),
         ({"paused": True, "closes_at": LONG_AGO + 1}, Refusal.PAUSED),
     ],
 )
-def test_a_campaign_that_is_not_open_refuses_and_counts_nothing(
+def test_a_campaign_that_does_not_admit_says_why_and_shows_the_same_thing(
     world: GateWorld, changes: dict[str, Any], refusal: Refusal
 ) -> None:
-    campaign_id = _open(world, **changes)
+    campaign = _open(world, **changes)
 
-    answer = world.gate.apply(campaign_id, a_user_id(), new_coupon_code())
+    answer = world.gate.apply(campaign.campaign_id, a_user_id(), new_coupon_code())
 
     assert isinstance(answer, Refused)
     assert answer.refusal is refusal
-    view = world.gate.show(campaign_id)
-    assert isinstance(view, GateView)
+    view = _view(world, campaign)
     assert view.phase.value == refusal.value
     assert view.accepted == 0
 
 
-def test_not_open_says_when_it_opens_by_the_gates_clock(world: GateWorld) -> None:
-    campaign_id = _open(world, opens_at=FAR_AHEAD - 5)
+def test_a_user_with_a_claim_gets_it_whatever_became_of_the_campaign(world: GateWorld) -> None:
+    campaign = _open(world)
+    claim = _apply(world, campaign, "ann").claim
 
-    answer = world.gate.apply(campaign_id, a_user_id(), new_coupon_code())
+    paused = _change(world, campaign, paused=True)
+    assert _apply(world, campaign, "ann").claim == claim
+    _change(world, paused, closes_at=LONG_AGO + 1)
+    assert _apply(world, campaign, "ann").claim == claim
+
+
+def test_not_open_says_when_it_opens_by_the_gates_clock(world: GateWorld) -> None:
+    campaign = _open(world, opens_at=FAR_AHEAD - 5)
+
+    answer = world.gate.apply(campaign.campaign_id, a_user_id(), new_coupon_code())
 
     assert isinstance(answer, Refused)
     assert answer.opens_at == FAR_AHEAD - 5
@@ -184,235 +213,350 @@ def test_an_unknown_campaign_is_unknown(world: GateWorld) -> None:
     assert world.gate.apply("nobody-made-it", "ann", new_coupon_code()) == Refused(Refusal.CAMPAIGN_NOT_FOUND)
     assert world.gate.show("nobody-made-it") is None
     assert world.gate.find("nobody-made-it", "ann") is None
+    assert not world.gate.archived("nobody-made-it")
 
 
-def test_a_lost_gate_is_not_taken_for_an_unknown_campaign(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    _apply(world, campaign_id)
-
-    world.lose()
-
+def _all_say_lost(world: GateWorld, campaign: Campaign) -> None:
+    campaign_id = campaign.campaign_id
     for ask in (
-        lambda: world.gate.apply(campaign_id, "ann", new_coupon_code()),
-        lambda: world.gate.show(campaign_id),
-        lambda: world.gate.find(campaign_id, "ann"),
-        lambda: world.gate.counts(campaign_id),
-        lambda: world.gate.configure(a_campaign(campaign_id)),
+        lambda: world.gate.apply(campaign_id, "nobody", new_coupon_code()),
+        lambda: world.gate.find(campaign_id, "nobody"),
+        lambda: world.gate.erase(campaign_id, "nobody", "x"),
     ):
         with pytest.raises(GateLostError):
             ask()
+    view = _view(world, campaign)
+    assert (view.is_available, view.phase, view.remaining) == (False, Phase.UNAVAILABLE, None)
+    assert world.gate.state(campaign_id) is not GateState.WHOLE
+    assert world.gate.change(replace(campaign, version=9)) in {ConfigureResult.LOST, ConfigureResult.FENCED}
 
 
-def test_the_gate_of_a_remembered_campaign_is_lost_though_another_one_is_there(world: GateWorld) -> None:
+def test_a_lost_gate_is_not_taken_for_an_unknown_campaign(world: GateWorld) -> None:
+    campaign = _open(world)
+    _apply(world, campaign)
+
+    world.lose()
+
+    _all_say_lost(world, campaign)
+    assert _view(world, campaign).campaign is None
+
+
+def test_a_gate_that_lost_its_claims_alone_is_lost(world: GateWorld) -> None:
+    campaign = _open(world)
+    _apply(world, campaign, "ann")
+
+    world.lose_claims(campaign.campaign_id)
+
+    _all_say_lost(world, campaign)
+    assert _view(world, campaign).campaign == campaign
+    # Nor do late notes hide it.
+    world.gate.mark_issued([a_claim(campaign.campaign_id, 1, "ann")])
+    assert world.gate.state(campaign.campaign_id) is GateState.LOST
+
+
+def test_a_fenced_gate_is_shown_as_unavailable(world: GateWorld) -> None:
+    campaign = _open(world)
+    world.gate.fence(campaign.campaign_id)
+
+    _all_say_lost(world, campaign)
+    assert _view(world, campaign).campaign == campaign
+
+
+def test_the_gate_of_a_registered_campaign_is_lost_though_another_one_is_there(world: GateWorld) -> None:
     _open(world)
-    world.gate.register(["remembered"])
+    world.gate.register(["registered"])
 
     with pytest.raises(GateLostError):
-        world.gate.apply("remembered", "ann", new_coupon_code())
-
-
-def test_a_claim_noted_as_sent_is_unsent_no_more(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    claims = [_apply(world, campaign_id).claim for _ in range(2)]
-
-    world.gate.remove_from_outbox_without_reply(claims[0])
-
-    assert world.gate.outbox(campaign_id, 0, 10) == [claims[1]]
+        world.gate.apply("registered", "ann", new_coupon_code())
 
 
 def test_a_lost_gate_is_not_half_remade_by_late_notes(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    claim = _apply(world, campaign_id).claim
+    campaign = _open(world)
+    claim = _apply(world, campaign).claim
     world.lose()
 
     world.gate.mark_issued([claim])
     world.gate.remove_from_outbox([claim])
-    world.gate.remove_from_outbox_without_reply(claim)
+    world.gate.add_to_outbox([claim])
+    world.gate.note_reconcile(campaign.campaign_id, {"position": "1"})
+    for restore in (world.gate.restore_issued, world.gate.restore_overflow):
+        with pytest.raises(GateUnavailableError):
+            restore([claim])
 
-    with pytest.raises(GateLostError):
-        world.gate.show(campaign_id)
+    assert world.gate.state(campaign.campaign_id) is GateState.LOST
+    assert _view(world, campaign) == replace(_view(world, campaign), campaign=None, accepted=0, outbox=0)
+    assert world.gate.reconcile_notes(campaign.campaign_id) == {}
 
 
 def test_a_capacity_below_what_was_accepted_changes_nothing(world: GateWorld) -> None:
-    campaign = a_campaign(capacity=5)
-    world.gate.register([campaign.campaign_id])
-    world.gate.create(campaign)
+    campaign = _open(world, capacity=5)
     for _ in range(3):
-        _apply(world, campaign.campaign_id)
+        _apply(world, campaign)
 
-    assert not world.gate.configure(replace(campaign, capacity=2, name="other"))
-    assert world.gate.configure(replace(campaign, capacity=3))
+    refused = replace(campaign, capacity=2, name="other", version=2)
+    assert world.gate.change(refused) is ConfigureResult.BELOW_ACCEPTED
+    assert _view(world, campaign).campaign == campaign
 
-    view = world.gate.show(campaign.campaign_id)
-    assert view
-    assert view.campaign == replace(campaign, capacity=3)
+    changed = _change(world, campaign, capacity=3)
+    assert _view(world, campaign).campaign == changed
 
 
-def test_a_fenced_gate_may_have_forgotten_claims_so_its_capacity_is_not_lowered(world: GateWorld) -> None:
-    campaign = a_campaign(capacity=5)
-    world.gate.register([campaign.campaign_id])
-    world.gate.create(campaign)
-    assert world.gate.lower(replace(campaign, capacity=4))
+def test_an_older_version_changes_nothing_and_the_same_one_only_what_it_has_done(world: GateWorld) -> None:
+    campaign = _change(world, _open(world), capacity=7)
+
+    assert world.gate.change(campaign) is ConfigureResult.DONE
+    assert world.gate.create(campaign) is ConfigureResult.DONE
+    for version, capacity in ((1, 7), (1, 8), (2, 8)):
+        stale = replace(campaign, version=version, capacity=capacity)
+        assert world.gate.change(stale) is ConfigureResult.STALE
+        assert world.gate.create(stale) is ConfigureResult.STALE
+    assert _view(world, campaign).campaign == campaign
+
+
+def test_what_is_not_confirmed_yet_has_version_0_and_may_be_made_again_with_another_content(world: GateWorld) -> None:
+    campaign = _open(world, version=0, paused=True)
+
+    assert world.gate.create(replace(campaign, capacity=7)) is ConfigureResult.DONE
+    confirmed = _change(world, campaign, capacity=7, paused=False)
+
+    assert _view(world, campaign).campaign == confirmed
+
+
+def test_a_fenced_gate_is_not_changed_but_one_that_never_admitted_is_made_anew(world: GateWorld) -> None:
+    campaign = _open(world, capacity=5)
+    changed = replace(campaign, capacity=6, version=2)
     world.gate.fence(campaign.campaign_id)
 
-    with pytest.raises(GateLostError):
-        world.gate.lower(replace(campaign, capacity=3))
-    view = world.gate.show(campaign.campaign_id)
-    assert view
-    assert view.campaign.capacity == 4
-    assert world.gate.configure(replace(campaign, capacity=6, paused=True))
+    assert world.gate.change(changed) is ConfigureResult.FENCED
+    assert world.gate.create(changed) is ConfigureResult.DONE
+    assert _apply(world, campaign).claim.sequence == 1
+
+    world.gate.fence(campaign.campaign_id)
+    assert world.gate.create(changed) is ConfigureResult.FENCED
 
 
 def test_a_raised_capacity_admits_again(world: GateWorld) -> None:
-    campaign = a_campaign(capacity=1)
-    world.gate.register([campaign.campaign_id])
-    world.gate.create(campaign)
-    _apply(world, campaign.campaign_id)
+    campaign = _open(world, capacity=1)
+    _apply(world, campaign)
     assert world.gate.apply(campaign.campaign_id, "late", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
 
-    world.gate.configure(replace(campaign, capacity=2))
+    _change(world, campaign, capacity=2)
 
-    assert _apply(world, campaign.campaign_id, "late").claim.sequence == 2
+    assert _apply(world, campaign, "late").claim.sequence == 2
 
 
 def test_making_a_gate_that_is_there_never_resets_its_counter(world: GateWorld) -> None:
-    campaign = a_campaign(capacity=5)
-    world.gate.register([campaign.campaign_id])
-    world.gate.create(campaign)
-    _apply(world, campaign.campaign_id)
+    campaign = _open(world, capacity=5)
+    _apply(world, campaign)
 
-    assert world.gate.create(campaign)
+    assert world.gate.create(campaign) is ConfigureResult.DONE
 
-    assert _apply(world, campaign.campaign_id).claim.sequence == 2
+    assert _apply(world, campaign).claim.sequence == 2
 
 
-def test_a_claim_is_unsent_until_the_queue_has_confirmed_it(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    first, second = _apply(world, campaign_id, "ann").claim, _apply(world, campaign_id, "bob").claim
-    assert world.gate.outbox(campaign_id, 0, 10) == sorted(
-        [first, second], key=lambda claim: (claim.accepted_at, claim.user_id)
-    )
+def test_a_claim_is_in_the_outbox_until_the_queue_has_confirmed_it(world: GateWorld) -> None:
+    campaign = _open(world)
+    first, second = _apply(world, campaign, "ann").claim, _apply(world, campaign, "bob").claim
+    assert _outbox(world, campaign) == sorted([first, second], key=lambda claim: (claim.accepted_at, claim.user_id))
 
     world.gate.remove_from_outbox([first])
 
-    assert world.gate.outbox(campaign_id, 0, 10) == [second]
-    assert not _apply(world, campaign_id, "ann").is_in_outbox
-    assert _apply(world, campaign_id, "bob").is_in_outbox
-    assert world.gate.counts(campaign_id).outbox == 1
+    assert _outbox(world, campaign) == [second]
+    assert not _apply(world, campaign, "ann").is_in_outbox
+    assert _apply(world, campaign, "bob").is_in_outbox
+    view = _view(world, campaign)
+    assert (view.accepted, view.outbox) == (2, 1)
+    assert view.oldest_outbox_ms >= 0
 
 
-def test_young_unsent_claims_are_left_to_whoever_is_sending_them(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    _apply(world, campaign_id)
+def test_young_claims_are_left_to_the_invocation_that_is_sending_them(world: GateWorld) -> None:
+    campaign = _open(world)
+    _apply(world, campaign)
 
-    assert world.gate.outbox(campaign_id, 60_000, 10) == []
+    assert world.gate.outbox(campaign.campaign_id, 60_000, 10) == []
 
 
-def test_unsent_claims_are_returned_up_to_the_limit(world: GateWorld) -> None:
-    campaign_id = _open(world)
+def test_the_outbox_is_returned_up_to_the_limit(world: GateWorld) -> None:
+    campaign = _open(world)
     for _ in range(5):
-        _apply(world, campaign_id)
+        _apply(world, campaign)
 
-    assert len(world.gate.outbox(campaign_id, 0, 3)) == 3
+    assert len(world.gate.outbox(campaign.campaign_id, 0, 3)) == 3
+
+
+def test_an_entry_of_the_outbox_without_its_claim_is_removed(world: GateWorld) -> None:
+    campaign = _open(world)
+    _apply(world, campaign, "ann")
+    world.lose_claims(campaign.campaign_id)
+
+    assert _outbox(world, campaign) == []
+    assert _view(world, campaign).outbox == 0
 
 
 def test_an_issued_claim_is_shown_as_issued(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    claim = _apply(world, campaign_id, "ann").claim
-    _apply(world, campaign_id, "bob")
+    campaign = _open(world)
+    claim = _apply(world, campaign, "ann").claim
+    _apply(world, campaign, "bob")
 
     world.gate.mark_issued([claim])
 
-    found = world.gate.find(campaign_id, "ann")
-    assert found
-    assert found.is_issued
-    assert _apply(world, campaign_id, "ann").is_issued
-    assert not _apply(world, campaign_id, "bob").is_issued
+    assert _find(world, campaign, "ann").is_issued
+    assert _apply(world, campaign, "ann").is_issued
+    assert not _apply(world, campaign, "bob").is_issued
 
 
 def test_the_ledgers_word_wins_over_what_the_gate_has(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    claim = _apply(world, campaign_id, "ann").claim
-    _apply(world, campaign_id, "bob")
+    campaign = _open(world)
+    claim = _apply(world, campaign, "ann").claim
+    _apply(world, campaign, "bob")
     in_ledger = replace(claim, sequence=2, coupon_code=new_coupon_code())
 
     world.gate.mark_issued([in_ledger])
 
-    found = world.gate.find(campaign_id, "ann")
-    assert found
+    found = _find(world, campaign, "ann")
     assert (found.claim, found.is_issued) == (in_ledger, True)
-    assert world.gate.state(campaign_id) is GateState.WHOLE
+    assert world.gate.state(campaign.campaign_id) is GateState.WHOLE
 
 
 def test_a_gate_that_has_not_given_an_issued_sequence_is_closed(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    claim = _apply(world, campaign_id, "ann").claim
+    campaign = _open(world)
+    claim = _apply(world, campaign, "ann").claim
 
     world.gate.mark_issued([replace(claim, user_id="forgotten", sequence=2, coupon_code=new_coupon_code())])
 
-    assert world.gate.state(campaign_id) is GateState.FENCED
+    assert world.gate.state(campaign.campaign_id) is GateState.FENCED
     with pytest.raises(GateLostError):
-        world.gate.apply(campaign_id, "bob", new_coupon_code())
-    # Who has a claim still gets it.
-    assert _apply(world, campaign_id, "ann").claim == claim
-    found = world.gate.find(campaign_id, "forgotten")
-    assert found
-    assert found.is_issued
+        world.gate.apply(campaign.campaign_id, "bob", new_coupon_code())
+    # Whoever has a claim still gets it.
+    assert _apply(world, campaign, "ann").claim == claim
+    assert _find(world, campaign, "forgotten").is_issued
 
 
 def test_a_fence_closes_the_gate_and_tells_its_age(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    _apply(world, campaign_id, "ann")
-    assert world.gate.state(campaign_id) is GateState.WHOLE
+    campaign = _open(world)
+    _apply(world, campaign, "ann")
+    assert world.gate.state(campaign.campaign_id) is GateState.WHOLE
 
-    first, second = world.gate.fence(campaign_id), world.gate.fence(campaign_id)
+    first, second = world.gate.fence(campaign.campaign_id), world.gate.fence(campaign.campaign_id)
 
-    assert (first.campaign_id, first.highest) == (campaign_id, 1)
+    assert (first.campaign_id, first.highest) == (campaign.campaign_id, 1)
     assert 0 <= first.age_ms <= second.age_ms
-    assert world.gate.state(campaign_id) is GateState.FENCED
+    assert world.gate.state(campaign.campaign_id) is GateState.FENCED
     with pytest.raises(GateLostError):
-        world.gate.apply(campaign_id, "bob", new_coupon_code())
+        world.gate.apply(campaign.campaign_id, "bob", new_coupon_code())
+
+
+def test_a_fence_is_as_old_as_the_clock_says_that_says_less(world: GateWorld) -> None:
+    campaign = _open(world)
+    assert world.gate.fence(campaign.campaign_id, ledger_now=5_000).age_ms == 0
+
+    # The ledger's clock went on by an hour, or was set back by an hour: the gate's has not moved much.
+    assert 0 <= world.gate.fence(campaign.campaign_id, ledger_now=3_605_000).age_ms < 60_000
+    assert world.gate.fence(campaign.campaign_id, ledger_now=0).age_ms == 0
+    assert world.gate.fence(campaign.campaign_id, ledger_now=1).age_ms <= 1
+
+
+def test_a_rebuild_goes_on_where_it_stopped(world: GateWorld) -> None:
+    campaign = _open(world)
+    fence = world.gate.fence(campaign.campaign_id)
+    assert (fence.phase, fence.position) == ("", "")
+
+    world.gate.advance(fence, "issued", "1000")
+
+    again = world.gate.fence(campaign.campaign_id)
+    assert (again.phase, again.position, again.since) == ("issued", "1000", fence.since)
 
 
 def test_a_lost_gate_comes_back_with_its_claims_and_gives_free_sequences_first(world: GateWorld) -> None:
-    campaign = a_campaign(capacity=5)
+    campaign = _open(world, capacity=5)
     campaign_id = campaign.campaign_id
-    world.gate.register([campaign_id])
-    world.gate.create(campaign)
-    claims = [_apply(world, campaign_id, user).claim for user in ("ann", "bob", "carl")]
+    claims = [_apply(world, campaign, user).claim for user in ("ann", "bob", "carl")]
     world.lose()
     world.gate.register([campaign_id])
     assert world.gate.state(campaign_id) is GateState.LOST
 
-    fence = world.gate.fence(campaign_id)
-    assert fence.highest == 0
+    fence = world.gate.fence(campaign_id, highest=3)
+    assert fence.highest == 3
+    world.gate.prepare(campaign, fence)
     world.gate.restore_issued([claims[0], claims[2]])
     world.gate.restore_overflow([a_claim(campaign_id, 1, "dora")])
     with pytest.raises(GateLostError):
         world.gate.apply(campaign_id, "eve", new_coupon_code())
-    world.gate.reopen(campaign, fence, 3, [(2, 2)])
+    assert _view(world, campaign).campaign == campaign
+    assert _reopen(world, campaign, fence) == Reopened(highest=3, free=1)
 
     assert world.gate.state(campaign_id) is GateState.WHOLE
-    view = world.gate.show(campaign_id)
-    assert view
-    assert (view.campaign, view.accepted) == (campaign, 2)
-    ann = world.gate.find(campaign_id, "ann")
-    assert ann == Admission(claims[0], is_new=False, is_in_outbox=False, is_issued=True)
-    assert not _apply(world, campaign_id, "dora").is_new
-    assert [_apply(world, campaign_id, user).claim.sequence for user in ("x", "y", "z")] == [2, 4, 5]
+    view = _view(world, campaign)
+    assert (view.campaign, view.accepted, view.is_available) == (campaign, 2, True)
+    assert _find(world, campaign, "ann") == Admission(claims[0], is_new=False, is_in_outbox=False, is_issued=True)
+    assert not _apply(world, campaign, "dora").is_new
+    assert [_apply(world, campaign, user).claim.sequence for user in ("x", "y", "z")] == [2, 4, 5]
     assert world.gate.apply(campaign_id, "late", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
     # The next fence is a new one.
     assert world.gate.fence(campaign_id).age_ms < 60_000
+    world.lose_claims(campaign_id)
+
+
+def test_a_claim_that_comes_while_the_gate_is_rebuilt_keeps_its_seat(world: GateWorld) -> None:
+    campaign = _open(world, capacity=5)
+    world.lose()
+    world.gate.register([campaign.campaign_id])
+    fence = world.gate.fence(campaign.campaign_id, highest=1)
+    world.gate.restore_issued([a_claim(campaign.campaign_id, 1, "ann")])
+    while world.gate.list_free(fence):
+        pass
+
+    world.gate.mark_issued([a_claim(campaign.campaign_id, 3, "late")])
+
+    # What was listed as free no longer holds, and is listed once more.
+    with pytest.raises(GateUnavailableError):
+        world.gate.reopen(campaign, fence)
+    assert _reopen(world, campaign, fence) == Reopened(highest=3, free=1)
+    assert _find(world, campaign, "late").claim.sequence == 3
+    assert [_apply(world, campaign).claim.sequence for _ in range(3)] == [2, 4, 5]
+
+
+def test_a_claim_that_only_the_gate_has_is_kept_and_sent_again(world: GateWorld) -> None:
+    campaign = _open(world, capacity=3)
+    claims = [_apply(world, campaign).claim for _ in range(2)]
+    world.gate.remove_from_outbox(claims)
+
+    fence = world.gate.fence(campaign.campaign_id)
+    world.gate.restore_issued(claims[:1])
+    world.gate.add_to_outbox(claims[1:])
+
+    assert _reopen(world, campaign, fence) == Reopened(highest=2, free=0)
+    assert _outbox(world, campaign) == claims[1:]
+
+
+def test_claims_that_are_lost_again_during_the_rebuild_are_restored_anew(world: GateWorld) -> None:
+    campaign = _open(world, capacity=3)
+    claim = _apply(world, campaign).claim
+    fence = world.gate.fence(campaign.campaign_id)
+    world.gate.restore_issued([claim])
+    world.gate.advance(fence, "free", "")
+    world.lose_claims(campaign.campaign_id)
+
+    with pytest.raises(GateUnavailableError):
+        _reopen(world, campaign, fence)
+
+    assert world.gate.fence(campaign.campaign_id).phase == ""
+    world.gate.restore_issued([claim])
+    assert _reopen(world, campaign, fence) == Reopened(highest=1, free=0)
 
 
 def test_a_gate_is_not_reopened_on_another_server_than_it_was_restored_on(world: GateWorld) -> None:
-    campaign = a_campaign()
-    world.gate.register([campaign.campaign_id])
-    world.gate.create(campaign)
+    campaign = _open(world)
     fence = replace(world.gate.fence(campaign.campaign_id), run_id="0123456789abcdef")
 
-    with pytest.raises(GateUnavailableError):
-        world.gate.reopen(campaign, fence, 0, [])
+    for step in (
+        lambda: world.gate.advance(fence, "issued", "1"),
+        lambda: world.gate.prepare(campaign, fence),
+        lambda: world.gate.list_free(fence),
+        lambda: world.gate.reopen(campaign, fence),
+    ):
+        with pytest.raises(GateUnavailableError):
+            step()
 
     assert world.gate.state(campaign.campaign_id) is GateState.FENCED
 
@@ -421,40 +565,47 @@ def test_a_second_rebuild_of_the_same_loss_opens_nothing_again(world: GateWorld)
     # As when the lock between two rebuilds was lost with its connection.
     campaign = a_campaign(capacity=3)
     world.gate.register([campaign.campaign_id])
-    first, second = world.gate.fence(campaign.campaign_id), world.gate.fence(campaign.campaign_id)
-    world.gate.reopen(campaign, first, 2, [(1, 2)])
-    assert _apply(world, campaign.campaign_id, "ann").claim.sequence == 1
+    first, second = (world.gate.fence(campaign.campaign_id, highest=2) for _ in range(2))
+    assert _reopen(world, campaign, first) == Reopened(highest=2, free=2)
+    assert _apply(world, campaign, "ann").claim.sequence == 1
 
     with pytest.raises(GateUnavailableError):
-        world.gate.reopen(campaign, second, 2, [(1, 2)])
+        _reopen(world, campaign, second)
 
-    assert [_apply(world, campaign.campaign_id, user).claim.sequence for user in ("bob", "carl")] == [2, 3]
+    assert [_apply(world, campaign, user).claim.sequence for user in ("bob", "carl")] == [2, 3]
 
 
-def test_all_claims_of_a_gate_are_read_and_can_be_made_unsent_again(world: GateWorld) -> None:
-    campaign_id = _open(world, capacity=30)
-    claims = {_apply(world, campaign_id).claim for _ in range(30)}
+def test_a_gate_that_loses_claims_after_it_was_rebuilt_is_lost(world: GateWorld) -> None:
+    campaign = _open(world, capacity=5)
+    claims = [_apply(world, campaign, user).claim for user in ("ann", "bob")]
+    fence = world.gate.fence(campaign.campaign_id)
+    world.gate.restore_issued(claims)
+    world.gate.restore_overflow([a_claim(campaign.campaign_id, 1, "dora")])
+    _reopen(world, campaign, fence)
+    assert world.gate.state(campaign.campaign_id) is GateState.WHOLE
+
+    world.lose_claims(campaign.campaign_id)
+
+    assert world.gate.state(campaign.campaign_id) is GateState.LOST
+
+
+def test_all_claims_of_a_gate_are_read_and_can_be_put_into_the_outbox_again(world: GateWorld) -> None:
+    campaign = _open(world, capacity=30)
+    claims = {_apply(world, campaign).claim for _ in range(30)}
     world.gate.remove_from_outbox(claims)
 
-    found = {claim for page in world.gate.all_claims(campaign_id) for claim in page}
-    world.gate.add_to_outbox(list(found)[:2])
+    found: set[Claim] = set()
+    position: str | None = ""
+    while position is not None:
+        page, position = world.gate.claims_page(campaign.campaign_id, position)
+        found.update(page)
+    world.gate.add_to_outbox([*list(found)[:2], a_claim(campaign.campaign_id, 1, "not-here")])
 
     assert found == claims
-    assert set(world.gate.outbox(campaign_id, 0, 100)) == set(list(found)[:2])
+    assert set(_outbox(world, campaign)) == set(list(found)[:2])
 
 
-def test_counts_tell_how_far_the_claims_are(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    for _ in range(3):
-        _apply(world, campaign_id)
-
-    counts = world.gate.counts(campaign_id)
-
-    assert (counts.accepted, counts.outbox) == (3, 3)
-    assert counts.oldest_outbox_ms >= 0
-
-
-def test_campaigns_are_remembered_by_their_ids(world: GateWorld) -> None:
+def test_campaigns_are_registered_by_their_ids(world: GateWorld) -> None:
     ids = sorted(a_campaign_id() for _ in range(3))
 
     world.gate.register(ids[:2])
@@ -463,13 +614,93 @@ def test_campaigns_are_remembered_by_their_ids(world: GateWorld) -> None:
     assert world.gate.campaign_ids() == ids
 
 
-def test_a_fenced_gate_does_not_deny_a_coupon_it_may_have_forgotten(world: GateWorld) -> None:
-    campaign_id = _open(world)
-    claim = _apply(world, campaign_id, "ann").claim
-    world.gate.fence(campaign_id)
+def test_an_archived_campaign_is_gone_for_good(world: GateWorld) -> None:
+    campaign, other = _open(world), _open(world)
+    claim = _apply(world, campaign, "ann").claim
 
-    found = world.gate.find(campaign_id, "ann")
-    assert found
-    assert found.claim == claim
+    for _ in range(2):
+        world.gate.archive(campaign.campaign_id)
+
+    archived = Refused(Refusal.ARCHIVED)
+    world.gate.mark_issued([claim])
+    world.gate.add_to_outbox([claim])
     with pytest.raises(GateLostError):
-        world.gate.find(campaign_id, "bob")
+        world.gate.fence(campaign.campaign_id)
+    assert world.gate.archived(campaign.campaign_id)
+    assert world.gate.apply(campaign.campaign_id, "bob", new_coupon_code()) == archived
+    assert world.gate.find(campaign.campaign_id, "ann") == archived
+    assert world.gate.show(campaign.campaign_id) == archived
+    assert world.gate.campaign_ids() == [other.campaign_id]
+
+    world.lose()
+    world.gate.register_archived([campaign.campaign_id])
+    assert world.gate.show(campaign.campaign_id) == archived
+
+
+def test_an_erased_user_leaves_the_claim_behind(world: GateWorld) -> None:
+    campaign = _open(world, capacity=2)
+    claim = _apply(world, campaign, "ann").claim
+    campaign_id = campaign.campaign_id
+    assert world.gate.erase(campaign_id, "bob", "x") is EraseResult.NONE
+    assert world.gate.erase(campaign_id, "ann", "x") is EraseResult.UNDER_WAY
+    world.gate.remove_from_outbox([claim])
+    assert world.gate.erase(campaign_id, "ann", "x") is EraseResult.UNDER_WAY
+    world.gate.mark_issued([claim])
+
+    assert world.gate.erase(campaign_id, "ann", "x") is EraseResult.DONE
+
+    assert world.gate.find(campaign_id, "ann") is None
+    assert _find(world, campaign, "x").claim == replace(claim, user_id="x")
+    assert world.gate.erasures(campaign_id) == [Erasure(1, claim.coupon_code, "x")]
+    # A late duplicate does not bring the id back, nor does erasing once more make a second pseudonym.
+    world.gate.mark_issued([claim])
+    assert world.gate.find(campaign_id, "ann") is None
+    assert world.gate.erase(campaign_id, "x", "y") is EraseResult.DONE
+    assert _find(world, campaign, "x").claim.sequence == 1
+    assert world.gate.state(campaign_id) is GateState.WHOLE
+
+
+def test_a_user_who_was_restored_beside_their_pseudonym_is_erased_from_a_fenced_gate(world: GateWorld) -> None:
+    campaign = _open(world, capacity=2)
+    claim = _apply(world, campaign, "ann").claim
+    world.gate.remove_from_outbox([claim])
+    fence = world.gate.fence(campaign.campaign_id)
+    world.gate.restore_issued([replace(claim, user_id="x")])
+
+    assert world.gate.erase(campaign.campaign_id, "ann", "x") is EraseResult.DONE
+    _reopen(world, campaign, fence)
+
+    assert world.gate.find(campaign.campaign_id, "ann") is None
+    assert world.gate.state(campaign.campaign_id) is GateState.WHOLE
+
+
+def test_the_queue_was_last_seen_empty_at_an_instant_of_the_gates_clock(world: GateWorld) -> None:
+    assert world.gate.queue_empty_at() is None
+    now = world.gate.now()
+
+    world.gate.note_queue_empty(now)
+    assert world.gate.queue_empty_at() == now
+    # The clock was set back since.
+    world.gate.note_queue_empty(now + 3_600_000)
+    assert world.gate.queue_empty_at() is None
+
+
+def test_notes_of_a_reconciliation_are_kept_until_the_gate_is_rebuilt(world: GateWorld) -> None:
+    campaign = _open(world)
+    world.gate.note_reconcile(campaign.campaign_id, {"position": "5", "compared": "7"})
+    world.gate.note_reconcile(campaign.campaign_id, {"position": "6"})
+    assert world.gate.reconcile_notes(campaign.campaign_id) == {"position": "6", "compared": "7"}
+
+    _reopen(world, campaign, world.gate.fence(campaign.campaign_id))
+
+    assert world.gate.reconcile_notes(campaign.campaign_id) == {}
+
+
+def test_a_fenced_gate_does_not_deny_a_coupon_it_may_have_forgotten(world: GateWorld) -> None:
+    campaign = _open(world)
+    claim = _apply(world, campaign, "ann").claim
+    world.gate.fence(campaign.campaign_id)
+
+    assert _find(world, campaign, "ann").claim == claim
+    with pytest.raises(GateLostError):
+        world.gate.find(campaign.campaign_id, "bob")

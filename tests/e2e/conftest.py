@@ -14,7 +14,7 @@ import redis
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.redis.gate import SENTINEL_KEY
+from firstcome.adapters.redis.gate import CAMPAIGNS_KEY
 from local.deployment.stack import Stack
 from local.deployment.tokens import sign_token
 from tests.factories import a_campaign_id
@@ -117,7 +117,7 @@ class Service:
                 cursor.execute(f"DELETE FROM {table} WHERE campaign_id = 'demo'")
             connection.commit()
         with self.redis() as client:
-            client.srem(SENTINEL_KEY, "demo")
+            client.srem(CAMPAIGNS_KEY, "demo")
             for key in client.keys("firstcome:{demo}:*"):
                 client.delete(key)
 

@@ -24,7 +24,7 @@ type Show = Callable[[Certificate], int]
 def show(redis_server: RedisTestServer, tmp_path: Path, trusting: SetVariable) -> Iterator[Show]:
     """Let Redis show a certificate; returns the port on which it does."""
     redis = redis_server.client
-    redis.sadd("firstcome:sentinel", "", "spring")
+    redis.sadd("firstcome:campaigns", "", "spring")
 
     def start(certificate: Certificate) -> int:
         files = {"tls-cert-file": certificate.cert, "tls-key-file": certificate.key, "tls-ca-cert-file": certificate.ca}

@@ -67,7 +67,7 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
         start.wait(timeout=30)
         answers: list[list[bytes]] = []
         for some in batched(users, 500, strict=False):
-            commands = [[*fixed, user, f"CODE-{user}", 0, 0, run_id] for user in some]
+            commands = [[*fixed, run_id, user, f"CODE-{user}", 0, 0] for user in some]
             answers += connection.exchange(commands)
         connection.disconnect()
         return answers

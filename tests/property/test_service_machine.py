@@ -188,7 +188,7 @@ class ServiceMachine(RuleBasedStateMachine):
         assert sorted(self.rows) == list(range(1, capacity + 1))
         for claim in self.told.values():
             found = self.real_gate.find(self.id, claim.user_id)
-            assert found
+            assert isinstance(found, Admission)
             assert (found.claim.coupon_code, found.is_issued) == (claim.coupon_code, True)
 
     def _settle(self) -> None:

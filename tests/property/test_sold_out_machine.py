@@ -13,7 +13,7 @@ from firstcome.domain.refusal import SoldOut
 from firstcome.service.sold_out import REMEMBER_MS, SoldOutMemory
 from tests.conftest import RedisTestServer
 from tests.fakes import NOW, FakeClock
-from tests.integration.test_gate_edges import CONFIGURE, HOLD, Scripts
+from tests.integration.test_gate_edges import Scripts
 from tests.property.profile import run_machine
 
 USERS = [f"user-{number}" for number in range(12)]
@@ -67,8 +67,7 @@ class SoldOutMachine(RuleBasedStateMachine):
     def change(self, *, by: int, paused: bool) -> None:
         capacity = max(1, self.capacity + by)
         self.scripts.now = self.clock.now()
-        values = ("demo", capacity, NOW, NOW + 10**9, "paused" if paused else "active")
-        (outcome,) = self.scripts.run("configure", CONFIGURE, *values, "change", HOLD, "server")
+        outcome = self.scripts.change(capacity, closes_at=NOW + 10**9, state="paused" if paused else "active")
         if outcome == b"done":
             if capacity > self.capacity:
                 self.raised_at = self.clock.now()

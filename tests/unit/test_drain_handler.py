@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from firstcome.domain.claim import Claim
+from firstcome.domain.claim import Admission, Claim
 from firstcome.domain.errors import LedgerUnavailableError
 from firstcome.domain.message import to_body
 from functions.drain.app import lambda_handler
@@ -82,7 +82,7 @@ class TestClaims:
         claim = world.gate.states["demo"].claims["alice"]
         _drain(world, claim)
         admission = world.gate.find("demo", "alice")
-        assert admission is not None
+        assert isinstance(admission, Admission)
         assert admission.is_issued
 
     def test_a_gate_that_is_down_holds_nothing_up(self, world: World, log: Log) -> None:

@@ -158,6 +158,5 @@ class TestPhase:
         assert _view(accepted=accepted).remaining == remaining
 
     def test_every_phase_but_open_is_a_refusal_of_the_same_name(self) -> None:
-        assert {phase.value for phase in Phase} - {"open"} == {refusal.value for refusal in Refusal} - {
-            "campaign_not_found"
-        }
+        refusals = {refusal.value for refusal in Refusal} - {"campaign_not_found", "archived"}
+        assert {phase.value for phase in Phase} - {"open", "unavailable"} == refusals

@@ -88,7 +88,7 @@ def test_a_wiped_gate_comes_back_with_every_coupon_and_the_rest_is_given(service
 
     for claim in claims:
         found = service.gate.find("demo", claim.user_id)
-        assert found
+        assert isinstance(found, Admission)
         assert (found.claim, found.is_issued) == (claim, True)
     assert [service.apply(user).sequence for user in ("dora", "eve")] == [4, 5]
     assert service.gate.apply("demo", "late", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
@@ -143,7 +143,7 @@ def test_the_gate_stays_closed_while_claims_are_in_the_queue(service: Service) -
     assert isinstance(outcome, Rebuilt)
     assert outcome.issued == 4
     found = service.gate.find("demo", "dora")
-    assert found
+    assert isinstance(found, Admission)
     assert found.claim == under_way
 
 
@@ -196,7 +196,7 @@ def test_claims_without_a_seat_come_back_as_they_were_told(service: Service) -> 
     assert isinstance(outcome, Rebuilt)
     assert (outcome.issued, outcome.overflow) == (3, 1)
     found = service.gate.find("demo", "dora")
-    assert found
+    assert isinstance(found, Admission)
     assert (found.claim, found.is_new) == (unseated, False)
 
 

@@ -145,5 +145,5 @@ def test_more_claims_than_one_page_come_back() -> None:
 
     for claim in (claims[0], claims[999], claims[1000], claims[2_499], unseated[0], unseated[-1]):
         found = service.gate.find("demo", claim.user_id)
-        assert found
+        assert isinstance(found, Admission)
         assert found.claim == claim

@@ -226,7 +226,7 @@ def test_with_no_time_left_no_rebuild_is_begun(world: World) -> None:
     world.open()
     world.gate.lose()
     assert _relay(world, timeout_ms=10_000) == _did(0)
-    assert world.gate.fenced_at == {}
+    assert world.gate.states == {}
 
 
 def test_with_a_slow_queue_it_stops_before_its_time_is_up_and_the_next_run_goes_on(

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any, ClassVar
 
 from firstcome.adapters.redis.resp import Command, ReplyError, RespConnection
-from firstcome.adapters.redis.scripts import script
+from firstcome.adapters.redis.scripts import SCRIPT_KEYS, script
 from verify.fault_injection.faults import ALL_KINDS, CallErrors, Kind, Wire
 
 CONNECT_KINDS = (Kind.REQUEST_LOST, Kind.REPLY_LOST, Kind.KILLED_BEFORE, Kind.KILLED_AFTER)
@@ -93,5 +92,4 @@ def _command_name(command: Command) -> str:
 
 @cache
 def _script_name(sha_or_source: str) -> str:
-    names = [file.name.removesuffix(".lua") for file in files("firstcome.adapters.redis").joinpath("lua").iterdir()]
-    return next(name for name in names if sha_or_source in {script(name).sha, script(name).source})
+    return next(name for name in SCRIPT_KEYS if sha_or_source in {script(name).sha, script(name).source})

@@ -230,6 +230,8 @@ def _always_the_same(refusal: Refusal) -> Answer:
 def campaign_body(view: GateView) -> dict[str, Any]:
     """Write a campaign as anyone may see it."""
     campaign = view.campaign
+    if campaign is None:
+        return {"state": view.phase.value, "remaining": None}
     return {
         "campaign_id": campaign.campaign_id,
         "name": campaign.name,
@@ -246,5 +248,6 @@ _REFUSALS = {
     Refusal.NOT_OPEN: (HTTPStatus.CONFLICT, "the campaign has not opened yet"),
     Refusal.CLOSED: (HTTPStatus.CONFLICT, "the campaign has closed"),
     Refusal.PAUSED: (HTTPStatus.CONFLICT, "the campaign is paused"),
+    Refusal.ARCHIVED: (HTTPStatus.GONE, "the campaign is archived"),
     Refusal.CAMPAIGN_NOT_FOUND: (HTTPStatus.NOT_FOUND, "there is no such campaign"),
 }

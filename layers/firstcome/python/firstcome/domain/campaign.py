@@ -36,6 +36,7 @@ class Phase(StrEnum):
     CLOSED = "closed"
     PAUSED = "paused"
     SOLD_OUT = "sold_out"
+    UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ class Refusal(StrEnum):
     CLOSED = "closed"
     PAUSED = "paused"
     CAMPAIGN_NOT_FOUND = "campaign_not_found"
+    ARCHIVED = "archived"
 
 
 @dataclass(frozen=True, slots=True)

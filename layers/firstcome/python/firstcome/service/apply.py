@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstcome.domain.claim import Admission, new_coupon_code
-from firstcome.domain.errors import GateUnavailableError
+from firstcome.domain.errors import GateLostError, GateUnavailableError
 from firstcome.domain.gate import GateView
 from firstcome.domain.refusal import Refusal, Refused
 
@@ -61,10 +61,11 @@ class Applications:
             GateUnavailableError: nothing is known.
             QueueUnavailableError: the claim is kept; asking again sends it.
         """
-        admission = self.gate.find(campaign_id, user_id)
-        if admission is not None:
-            self._send_if_in_outbox(admission)
-            return admission
+        answer = self.gate.find(campaign_id, user_id)
+        if isinstance(answer, Admission):
+            self._send_if_in_outbox(answer)
+        if answer is not None:
+            return answer
         return NoCoupon() if self.gate.show(campaign_id) else Refused(Refusal.CAMPAIGN_NOT_FOUND)
 
     def show(self, campaign_id: str) -> GateView | Refused:
@@ -73,7 +74,10 @@ class Applications:
         Raises:
             GateUnavailableError: nothing is known.
         """
-        return self.gate.show(campaign_id) or Refused(Refusal.CAMPAIGN_NOT_FOUND)
+        view = self.gate.show(campaign_id) or Refused(Refusal.CAMPAIGN_NOT_FOUND)
+        if isinstance(view, GateView) and view.campaign is None:
+            raise GateLostError(campaign_id)
+        return view
 
     def _send_if_in_outbox(self, admission: Admission) -> None:
         if not admission.is_in_outbox:

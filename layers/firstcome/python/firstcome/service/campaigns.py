@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from firstcome.domain.campaign import Campaign, CampaignRecord
 from firstcome.domain.claim import IssuedCoupon
-from firstcome.domain.errors import GateUnavailableError
-from firstcome.domain.gate import GateView
+from firstcome.domain.errors import GateLostError, GateUnavailableError
+from firstcome.domain.gate import ConfigureResult, GateView
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.service.ports import Clock, DeadLetters, Gate, Ledger
 
@@ -137,7 +137,7 @@ class Campaigns:
         # Remembered before it is made: a gate that is remembered but missing answers 503, the other way round it would
         # answer 404, or be made anew at 1. All of them, should the sentinel itself have been lost.
         self.gate.register(self.ledger.campaign_ids())
-        if not self.gate.create(replace(campaign, version=1)):
+        if self.gate.create(replace(campaign, version=1)) is ConfigureResult.BELOW_ACCEPTED:
             return CapacityBelowAccepted()
         self.ledger.update(campaign, 0)
         return Saved(self._view(campaign.campaign_id), is_new=True)
@@ -152,7 +152,7 @@ class Campaigns:
         if changed.capacity >= before.capacity:
             self.ledger.update(changed, before.version)
             is_done = self.gate.configure(changed)
-            if was.remaining == 0 and changed.capacity > was.campaign.capacity:
+            if was.remaining == 0 and changed.capacity > before.capacity:
                 self.clock.sleep(self.hold_ms)
         else:
             is_done = self.gate.lower(changed)
@@ -162,12 +162,12 @@ class Campaigns:
 
     def _view(self, campaign_id: str) -> GateView:
         view = self.gate.show(campaign_id)
-        if view is None:
-            raise GateUnavailableError("the gate was lost while it was changed")
+        if not isinstance(view, GateView) or view.campaign is None:
+            raise GateLostError(campaign_id)
         return view
 
     def _view_or_none(self, record: CampaignRecord) -> GateView | None:
         try:
-            return self.gate.show(record.campaign.campaign_id)
+            return self._view(record.campaign.campaign_id)
         except GateUnavailableError:
             return None

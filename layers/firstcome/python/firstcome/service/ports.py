@@ -6,7 +6,16 @@ from typing import Protocol
 
 from firstcome.domain.campaign import Campaign, CampaignEvent, CampaignRecord, CampaignSort, CampaignState
 from firstcome.domain.claim import Admission, Claim, Erasure, Finding, IssuedCoupon, LedgerCounts, Settlement
-from firstcome.domain.gate import Fence, GateCounts, GateState, GateView, SeatRange
+from firstcome.domain.gate import (
+    ConfigureResult,
+    EraseResult,
+    Fence,
+    GateCounts,
+    GateState,
+    GateView,
+    Reopened,
+    SeatRange,
+)
 from firstcome.domain.refusal import Refused
 from firstcome.domain.times import Millis
 
@@ -14,84 +23,169 @@ from firstcome.domain.times import Millis
 class Gate(Protocol):
     """The Redis side that admits. Every method raises `GateUnavailableError`; all may be repeated safely."""
 
+    @property
+    def weaker_fence(self) -> bool:
+        """Whether the server hides its run id, so that only the drain notices a server that lacks claims."""
+
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Admit the user with this code, replay the claim they have, or refuse: one atomic step.
 
         Raises:
-            GateLostError: the campaign is known but its gate is gone.
+            GateLostError: the campaign is known but its gate is lost or fenced.
         """
 
-    def find(self, campaign_id: str, user_id: str) -> Admission | None:
-        """Return the user's claim, or None when they have none. Raises `GateLostError`."""
+    def find(self, campaign_id: str, user_id: str) -> Admission | Refused | None:
+        """Return the user's claim; None when they have none, or there is no such campaign; refused when it is archived.
 
-    def show(self, campaign_id: str) -> GateView | None:
-        """Return the campaign, or None when there is no such campaign. Raises `GateLostError`."""
+        Raises:
+            GateLostError: the gate is lost or fenced, and may have forgotten the claim.
+        """
 
-    def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
-        """Note that the queue has confirmed these claims."""
+    def show(self, campaign_id: str) -> GateView | Refused | None:
+        """Return the campaign; None when there is no such campaign; refused when it is archived.
 
-    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
-        """Remove a claim without waiting for the reply; if the command is lost, the relay sends the claim again."""
+        A gate that is lost or fenced is no error: its view is not available.
+        """
+
+    def now(self) -> Millis:
+        """Return the gate's clock."""
 
     def campaign_ids(self) -> list[str] | None:
         """Return the ids of all campaigns that have, or had, a gate; None when that itself was lost."""
 
+    def register(self, campaign_ids: Iterable[str]) -> None:
+        """Note that these campaigns have a gate, so that its loss can be told from an unknown campaign."""
+
+    def archived(self, campaign_id: str) -> bool:
+        """Tell whether the campaign is archived."""
+
+    def register_archived(self, campaign_ids: Iterable[str]) -> None:
+        """Note that these campaigns are archived."""
+
+    def archive(self, campaign_id: str) -> None:
+        """Note that the campaign is archived, and remove its gate."""
+
+    def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
+        """Note that the queue has confirmed these claims."""
+
     def outbox(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
-        """Return outbox claims at least that old by the gate's clock, the oldest first; as safe to send as new ones."""
+        """Return outbox claims at least that old by the gate's clock, the oldest first; as safe to send as new ones.
+
+        An entry whose claim is gone is removed. One that seems to be from the future counts as old enough.
+        """
 
     def mark_issued(self, claims: Iterable[Claim]) -> None:
-        """Note claims as the ledger has them; its word wins.
+        """Note claims as the ledger has them; its word wins, except that a user who was erased stays erased.
 
         A gate that is gone is left alone. One that has not given that sequence yet has forgotten claims, and is fenced.
         """
 
-    def register(self, campaign_ids: Iterable[str]) -> None:
-        """Note that these campaigns have a gate, so that its loss can be told from an unknown campaign."""
+    def create(self, campaign: Campaign) -> ConfigureResult:
+        """Make a gate for a campaign that has never admitted anybody; one that is there is changed as by `change`."""
 
-    def configure(self, campaign: Campaign) -> bool:
-        """Change a gate. False, and nothing changed, when more was accepted than the capacity given.
-
-        Raises:
-            GateLostError: there is no gate to change.
-        """
-
-    def lower(self, campaign: Campaign) -> bool:
-        """Change a gate to a lower capacity, as `configure` does.
-
-        Raises:
-            GateLostError: there is no gate to change, or it is fenced and may have forgotten how many it accepted.
-        """
-
-    def create(self, campaign: Campaign) -> bool:
-        """Make a gate for a new campaign; a gate that is there already is changed as by `configure`."""
-
-    def counts(self, campaign_id: str) -> GateCounts:
-        """Return how far the campaign's claims are. Raises `GateLostError`."""
+    def change(self, campaign: Campaign) -> ConfigureResult:
+        """Change a gate. The same version with the same content is done again without effect."""
 
     def state(self, campaign_id: str) -> GateState:
         """Tell whether the gate may admit."""
 
-    def fence(self, campaign_id: str) -> Fence:
-        """Close the gate until it is reopened; the first call's instant counts."""
+    def fence(self, campaign_id: str, ledger_now: Millis | None = None, highest: int = 0) -> Fence:
+        """Close the gate until it is reopened; the first call's instant counts. A counter that is lost is made anew.
 
-    def restore_issued(self, claims: Sequence[Claim]) -> None:
-        """Put claims back as the ledger has them; a claim of the same user that is there is replaced."""
-
-    def restore_overflow(self, claims: Sequence[Claim]) -> None:
-        """Put claims back that found no seat; a claim of the same user that is there stays."""
-
-    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
-        """Return all claims of a closed gate, in pages."""
-
-    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
-        """Note that these claims must be sent again."""
-
-    def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
-        """Open a rebuilt gate: its counter at `highest` or above, and `free` sequences to be given first.
+        Args:
+            ledger_now: the ledger's clock, so that the fence's age does not depend on one clock alone.
+            highest: the highest sequence in the ledger; the counter goes on from there at least.
 
         Raises:
-            GateUnavailableError: this is not the same fence, or not the same server; nothing was opened.
+            GateLostError: the campaign is archived; nothing is left of its gate.
         """
+
+    def advance(self, fence: Fence, phase: str, position: str) -> None:
+        """Store where the rebuild goes on.
+
+        Raises:
+            GateUnavailableError: this is not the same fence, or not the same server.
+        """
+
+    def prepare(self, campaign: Campaign, fence: Fence) -> None:
+        """Make room for what will be restored, and show the campaign as unavailable meanwhile. Raises as `advance`."""
+
+    def restore_issued(self, claims: Sequence[Claim]) -> None:
+        """Put claims back as the ledger has them; a claim of the same user that is there is replaced.
+
+        Raises:
+            GateUnavailableError: the gate is not fenced.
+        """
+
+    def restore_overflow(self, claims: Sequence[Claim]) -> None:
+        """Put claims back that found no seat; a claim of the same user that is there stays.
+
+        Raises:
+            GateUnavailableError: the gate is not fenced.
+        """
+
+    def claims_page(self, campaign_id: str, position: str) -> tuple[list[Claim], str | None]:
+        """Return some of a gate's claims from a position on, "" at first, and the next position, None at the end.
+
+        A claim that is there throughout is returned at least once. A position of another server begins at the front.
+        """
+
+    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
+        """Note that these claims must be sent again; one that the gate does not have as it is given is left out."""
+
+    def list_free(self, fence: Fence) -> bool:
+        """List the free sequences of the next block of a fenced gate, once all that somebody has are restored.
+
+        Returns whether there are more blocks. It goes on by itself where it stopped. Raises as `advance`.
+        """
+
+    def reopen(self, campaign: Campaign, fence: Fence) -> Reopened:
+        """Open a rebuilt gate. The free sequences that `list_free` listed are given first.
+
+        Raises:
+            GateUnavailableError: nothing was opened. This is not the same fence or server; or claims came in after the
+                free sequences were listed, which must be listed anew; or what was restored is gone again, and the next
+                `fence` says that the rebuild begins anew.
+        """
+
+    def erase(self, campaign_id: str, user_id: str, pseudonym: str) -> EraseResult:
+        """Replace the user's id; the claim stays. A claim that was erased before keeps its first pseudonym.
+
+        Raises:
+            GateLostError: the gate is lost or fenced, and may have forgotten the claim.
+        """
+
+    def erasures(self, campaign_id: str) -> list[Erasure]:
+        """Return the erasures that the gate knows of."""
+
+    def note_queue_empty(self, at: Millis) -> None:
+        """Note that the queue was empty when it was asked, at this instant of the gate's clock or later."""
+
+    def queue_empty_at(self) -> Millis | None:
+        """Return when the queue was last seen empty, by the gate's clock; None when that is not known."""
+
+    def note_reconcile(self, campaign_id: str, notes: Mapping[str, str]) -> None:
+        """Keep notes of a reconciliation with the gate; a gate that is gone keeps none."""
+
+    def reconcile_notes(self, campaign_id: str) -> dict[str, str]:
+        """Return the notes that were kept; a gate that was rebuilt has none."""
+
+    # Until rebuild, relay and campaigns have moved to the methods above.
+
+    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
+        """Do as `remove_from_outbox`."""
+
+    def configure(self, campaign: Campaign) -> bool:
+        """Change a gate whatever its version. False when more was accepted than the capacity given."""
+
+    def lower(self, campaign: Campaign) -> bool:
+        """Do as `configure`; a fenced gate raises `GateLostError`."""
+
+    def counts(self, campaign_id: str) -> GateCounts:
+        """Return how far the campaign's claims are. Raises `GateLostError`."""
+
+    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
+        """Return all claims of a gate, in pages."""
 
 
 class ClaimSender(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from firstcome.domain.campaign import Campaign
 from firstcome.domain.claim import Claim
-from firstcome.domain.gate import Fence, GateState, SeatRange
+from firstcome.domain.gate import Fence, GateState
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.service.ports import ClaimQueue, Clock, Gate, Ledger
 
@@ -97,23 +97,23 @@ class Rebuild:
         return self.queue.count() == 0
 
     def _restore(self, campaign: Campaign, found: GateState, fence: Fence) -> Rebuilt:
-        issued, highest = self._restore_issued(campaign.campaign_id)
+        self.gate.prepare(campaign, fence)
+        issued = self._restore_issued(campaign.campaign_id)
         overflow = self._restore_overflow(campaign.campaign_id)
-        kept = self._only_at_gate(campaign.campaign_id) if found is GateState.FENCED else []
+        kept = self._only_at_gate(campaign.campaign_id)
         self.gate.add_to_outbox(kept)
-        highest = max(highest, fence.highest)
-        free = _without(self.ledger.gaps(campaign.campaign_id, highest), {claim.sequence for claim in kept})
-        self.gate.reopen(campaign, fence, highest, free)
-        seats = sum(last - first + 1 for first, last in free)
-        return Rebuilt(found, issued, overflow, resent=len(kept), free=seats, highest=highest)
+        while self.gate.list_free(fence):
+            pass
+        opened = self.gate.reopen(campaign, fence)
+        return Rebuilt(found, issued, overflow, resent=len(kept), free=opened.free, highest=opened.highest)
 
-    def _restore_issued(self, campaign_id: str) -> tuple[int, int]:
+    def _restore_issued(self, campaign_id: str) -> int:
         count = highest = 0
         while coupons := self.ledger.coupons(campaign_id, highest, _PAGE):
             self.gate.restore_issued([coupon.claim for coupon in coupons])
             count += len(coupons)
             highest = coupons[-1].claim.sequence
-        return count, highest
+        return count
 
     def _restore_overflow(self, campaign_id: str) -> int:
         count, last = 0, ""
@@ -130,17 +130,3 @@ class Rebuild:
             settled = self.ledger.settled_codes(campaign_id, page)
             kept.update({claim.coupon_code: claim for claim in page if claim.coupon_code not in settled})
         return list(kept.values())
-
-
-def _without(ranges: list[SeatRange], taken: set[int]) -> list[SeatRange]:
-    """Cut single seats out of ranges."""
-    left: list[SeatRange] = []
-    for first, last in ranges:
-        start = first
-        for seat in sorted(seat for seat in taken if first <= seat <= last):
-            if seat > start:
-                left.append((start, seat - 1))
-            start = seat + 1
-        if start <= last:
-            left.append((start, last))
-    return left

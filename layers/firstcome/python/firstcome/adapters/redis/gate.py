@@ -1,84 +1,55 @@
-"""The gate on Redis or Valkey: runs the scripts in `firstcome/lua`, each one atomic step on one campaign's keys."""
+"""The gate on Redis or Valkey: runs the scripts in the folder `lua`, each one atomic step on one campaign's keys."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import batched
 from typing import Any
 
 from firstcome.adapters.redis.resp import RespConnection
-from firstcome.adapters.redis.scripts import GateScripts
+from firstcome.adapters.redis.scripts import KEY_NAMES, GateScripts
 from firstcome.domain.campaign import Campaign
-from firstcome.domain.claim import Admission, Claim
+from firstcome.domain.claim import Admission, Claim, Erasure
 from firstcome.domain.errors import GateLostError, GateUnavailableError
-from firstcome.domain.gate import Fence, GateCounts, GateState, GateView, SeatRange
+from firstcome.domain.gate import (
+    ConfigureResult,
+    EraseResult,
+    Fence,
+    GateCounts,
+    GateState,
+    GateView,
+    Reopened,
+)
 from firstcome.domain.refusal import Refusal, Refused, SoldOut
+from firstcome.domain.times import Millis
 from firstcome.service.sold_out import REMEMBER_MS
 
-SENTINEL_KEY = "firstcome:sentinel"
-"""Set of the ids of all campaigns that have a gate. It tells a lost gate from an unknown campaign."""
+CAMPAIGNS_KEY = "firstcome:campaigns"
+"""Set of the ids of all campaigns that have a gate, and an empty member: a lost gate is no unknown campaign."""
 
-_AT_MOST = 1000
-"""Claims or seats handled in one call, so that no call holds Redis for long."""
+ARCHIVED_KEY = "firstcome:archived"
+"""Set of the ids of archived campaigns."""
 
-
-@dataclass(frozen=True, slots=True)
-class GateKeys:
-    """The keys of one campaign. The braces are a hash tag: in a cluster all of them live on one shard."""
-
-    campaign_id: str
-
-    def _key(self, name: str) -> str:
-        return f"firstcome:{{{self.campaign_id}}}:{name}"
-
-    @property
-    def campaign(self) -> str:
-        """Hash: name, capacity, opens_at, closes_at, state."""
-        return self._key("campaign")
-
-    @property
-    def accepted(self) -> str:
-        """Counter: the highest sequence given."""
-        return self._key("accepted")
-
-    @property
-    def claims(self) -> str:
-        """Hash: user -> sequence:code:accepted_at."""
-        return self._key("claims")
-
-    @property
-    def outbox(self) -> str:
-        """Sorted set: user by accepted_at."""
-        return self._key("outbox")
-
-    @property
-    def issued(self) -> str:
-        """Bitmap by sequence."""
-        return self._key("issued")
-
-    @property
-    def free(self) -> str:
-        """List: sequences below the counter that a rebuilt gate gives first."""
-        return self._key("free")
-
-    @property
-    def fenced_at(self) -> str:
-        """String: since when the gate is closed for its rebuild."""
-        return self._key("fenced_at")
-
-    @property
-    def winners(self) -> str:
-        """Bitmap: Bloom filter of the users who have a claim."""
-        return self._key("winners")
-
-    @property
-    def fenced_on(self) -> str:
-        """String: run id of the server where it was closed."""
-        return self._key("fenced_on")
-
+QUEUE_KEY = "firstcome:queue"
+"""Hash: seen_empty_at, ms by the gate's clock."""
 
 HOLD_MS = REMEMBER_MS + 100
 """How long a raised capacity is held back: until nobody remembers any more that all was sold out, and a bit longer,
 because the clocks of two machines do not run alike."""
+
+_AT_MOST = 1000
+"""Claims handled in one call, so that no call holds Redis for long."""
+
+_BLOCK = 16_384
+"""Sequences whose free ones are listed in one call, likewise."""
+
+
+class GateKeys:
+    """The keys of one campaign. The braces are a hash tag: in a cluster all of them live on one shard."""
+
+    def __init__(self, campaign_id: str) -> None:
+        named = (f"firstcome:{{{campaign_id}}}:{name}" for name in KEY_NAMES)
+        self.campaign, self.accepted, self.claims, self.outbox, self.issued, self.free, *others = named
+        self.winners, self.fence, self.taken, self.erased, self.reconcile = others
 
 
 class RedisGate:
@@ -98,15 +69,15 @@ class RedisGate:
         self._remember_ms = remember_ms
         self._hold_ms = hold_ms
 
+    @property
+    def weaker_fence(self) -> bool:
+        """Implement `Gate.weaker_fence`."""
+        return False
+
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`: one round trip, WAIT included."""
-        keys = GateKeys(campaign_id)
         reply, is_confirmed = self._scripts.run_and_wait(
-            self._replica_acks,
-            "apply",
-            [keys.campaign, keys.accepted, keys.claims, keys.outbox, keys.issued, keys.free, keys.winners],
-            [user_id, coupon_code, self._replica_acks, self._remember_ms],
-            with_run_id=True,
+            self._replica_acks, "apply", campaign_id, user_id, coupon_code, self._replica_acks, self._remember_ms
         )
         outcome = reply[0].decode()
         if outcome == "accepted":
@@ -120,114 +91,117 @@ class RedisGate:
         if outcome == "sold_out":
             return Refused(Refusal.SOLD_OUT, sold_out=SoldOut(*reply[1:]) if reply[1:] else None)
         if outcome == "missing":
-            self._refuse_if_lost(campaign_id)
-            return Refused(Refusal.CAMPAIGN_NOT_FOUND)
+            return self._without_a_gate(campaign_id) or Refused(Refusal.CAMPAIGN_NOT_FOUND)
         if outcome in {"lost", "fenced"}:
             raise GateLostError(campaign_id)
         return Refused(Refusal(outcome))
 
-    def find(self, campaign_id: str, user_id: str) -> Admission | None:
+    def find(self, campaign_id: str, user_id: str) -> Admission | Refused | None:
         """Implement `Gate.find`."""
-        keys = GateKeys(campaign_id)
         reply, is_confirmed = self._scripts.run_and_wait(
-            self._replica_acks,
-            "find",
-            [keys.campaign, keys.claims, keys.outbox, keys.issued],
-            [user_id, self._replica_acks],
-            with_run_id=True,
+            self._replica_acks, "find", campaign_id, user_id, self._replica_acks
         )
         if reply[0] == b"replayed":
             return _to_admission(campaign_id, user_id, reply, is_confirmed=is_confirmed)
         if reply[0] == b"missing":
-            self._refuse_if_lost(campaign_id)
-        if reply[0] == b"fenced":
+            return self._without_a_gate(campaign_id)
+        if reply[0] != b"none":
             raise GateLostError(campaign_id)
         return None
 
-    def show(self, campaign_id: str) -> GateView | None:
+    def show(self, campaign_id: str) -> GateView | Refused | None:
         """Implement `Gate.show`."""
-        reply = self._show(campaign_id)
-        if reply is None:
-            return None
-        campaign = Campaign(
-            campaign_id=campaign_id,
-            name=reply[1].decode(),
-            capacity=int(reply[2]),
-            opens_at=int(reply[3]),
-            closes_at=int(reply[4]),
-            paused=reply[5] == b"paused",
-        )
-        return GateView(campaign, accepted=int(reply[6]), now=int(reply[7]))
+        (outcome, now, accepted, outbox, oldest), fields = _parted(self._scripts.run("show", campaign_id), 5)
+        is_known = all(fields)
+        campaign = _to_campaign(campaign_id, [field.decode() for field in fields]) if is_known else None
+        view = GateView(campaign, accepted, int(now), outcome == b"whole", outbox, _age(int(now), oldest))
+        if outcome != b"missing":
+            return view
+        try:
+            return self._without_a_gate(campaign_id)
+        except GateLostError:
+            return view
 
-    def counts(self, campaign_id: str) -> GateCounts:
-        """Implement `Gate.counts`."""
-        reply = self._show(campaign_id)
-        if reply is None:
-            raise GateLostError(campaign_id)
-        now, outbox, oldest = int(reply[7]), int(reply[8]), reply[9]
-        return GateCounts(accepted=int(reply[6]), outbox=outbox, oldest_outbox_ms=now - int(oldest) if oldest else 0)
-
-    def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
-        """Implement `Gate.remove_from_outbox`."""
-        for campaign_id, of_campaign in _by_campaign(claims).items():
-            self._scripts.call(["ZREM", GateKeys(campaign_id).outbox, *(claim.user_id for claim in of_campaign)])
-
-    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
-        """Implement `Gate.remove_from_outbox_without_reply`."""
-        self._scripts.tell(["ZREM", GateKeys(claim.campaign_id).outbox, claim.user_id])
+    def now(self) -> Millis:
+        """Implement `Gate.now`."""
+        ((seconds, microseconds),) = self._scripts.call(["TIME"])
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def campaign_ids(self) -> list[str] | None:
         """Implement `Gate.campaign_ids`."""
-        (found,) = self._scripts.call(["SMEMBERS", SENTINEL_KEY])
+        (found,) = self._scripts.call(["SMEMBERS", CAMPAIGNS_KEY])
         members = [member.decode() for member in found]
         return sorted(filter(None, members)) if members else None
 
+    def register(self, campaign_ids: Iterable[str]) -> None:
+        """Implement `Gate.register`. The empty member keeps the set when there is no campaign yet."""
+        self._scripts.call(["SADD", CAMPAIGNS_KEY, "", *campaign_ids])
+
+    def archived(self, campaign_id: str) -> bool:
+        """Implement `Gate.archived`."""
+        return bool(self._scripts.call(["SISMEMBER", ARCHIVED_KEY, campaign_id])[0])
+
+    def register_archived(self, campaign_ids: Iterable[str]) -> None:
+        """Implement `Gate.register_archived`."""
+        for some in batched(campaign_ids, _AT_MOST, strict=False):
+            self._scripts.call(["SADD", ARCHIVED_KEY, *some])
+
+    def archive(self, campaign_id: str) -> None:
+        """Implement `Gate.archive`. It is noted first, so that a fence raised at this moment is taken back."""
+        self._scripts.call(["SADD", ARCHIVED_KEY, campaign_id])
+        self._remove(campaign_id)
+        self._scripts.call(["SREM", CAMPAIGNS_KEY, campaign_id])
+
+    def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
+        """Implement `Gate.remove_from_outbox`."""
+        for campaign_id, some in _pages(claims):
+            self._scripts.call(["ZREM", GateKeys(campaign_id).outbox, *(claim.user_id for claim in some)])
+
     def outbox(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
         """Implement `Gate.outbox`."""
-        keys = GateKeys(campaign_id)
-        reply, is_confirmed = self._scripts.run_and_wait(
-            self._replica_acks, "outbox", [keys.outbox, keys.claims], [older_than_ms, limit, self._replica_acks]
-        )
-        if reply:
-            _refuse_unless(is_confirmed=is_confirmed)
-        return [_to_claim(campaign_id, user.decode(), claim) for user, claim in batched(reply, 2, strict=True)]
+        while True:
+            (removed, *found), is_confirmed = self._scripts.run_and_wait(
+                self._replica_acks, "outbox", campaign_id, older_than_ms, min(limit, _AT_MOST), self._replica_acks
+            )
+            if found:
+                _refuse_unless(is_confirmed=is_confirmed)
+            if found or not removed:
+                return _to_claims(campaign_id, found)
 
     def mark_issued(self, claims: Iterable[Claim]) -> None:
         """Implement `Gate.mark_issued`."""
-        for campaign_id, of_campaign in _by_campaign(claims).items():
-            keys = GateKeys(campaign_id)
-            for some in batched(of_campaign, _AT_MOST, strict=False):
-                self._scripts.run(
-                    "mark_issued", [keys.campaign, keys.accepted, keys.claims, keys.issued], _to_texts(some)
-                )
+        for campaign_id, some in _pages(claims):
+            self._scripts.run("mark_issued", campaign_id, *_to_texts(some))
 
-    def register(self, campaign_ids: Iterable[str]) -> None:
-        """Implement `Gate.remember`. The empty member keeps the set when there is no campaign yet."""
-        self._scripts.call(["SADD", SENTINEL_KEY, "", *campaign_ids])
-
-    def configure(self, campaign: Campaign) -> bool:
-        """Implement `Gate.configure`."""
-        return self._configure(campaign, "change")
-
-    def lower(self, campaign: Campaign) -> bool:
-        """Implement `Gate.lower`."""
-        return self._configure(campaign, "lower")
-
-    def create(self, campaign: Campaign) -> bool:
+    def create(self, campaign: Campaign) -> ConfigureResult:
         """Implement `Gate.create`."""
         return self._configure(campaign, "create")
 
+    def change(self, campaign: Campaign) -> ConfigureResult:
+        """Implement `Gate.change`."""
+        return self._configure(campaign, "change")
+
     def state(self, campaign_id: str) -> GateState:
         """Implement `Gate.state`."""
-        keys = GateKeys(campaign_id)
-        return GateState(self._scripts.run("state", [keys.campaign, keys.accepted], [], with_run_id=True).decode())
+        return GateState(self._scripts.run("state", campaign_id).decode())
 
-    def fence(self, campaign_id: str) -> Fence:
+    def fence(self, campaign_id: str, ledger_now: Millis | None = None, highest: int = 0) -> Fence:
         """Implement `Gate.fence`."""
-        keys = GateKeys(campaign_id)
-        names = [keys.campaign, keys.accepted, keys.fenced_at, keys.fenced_on]
-        age_ms, highest, since = self._scripts.run("fence", names, [], with_run_id=True)
-        return Fence(campaign_id, self._scripts.run_id, int(since), age_ms, highest)
+        clock = "" if ledger_now is None else ledger_now
+        since, age_ms, counter, phase, position = self._scripts.run("fence", campaign_id, clock, highest)
+        run_id = self._scripts.run_id
+        if self.archived(campaign_id):
+            self._remove(campaign_id)
+            raise GateLostError(campaign_id)
+        return Fence(campaign_id, run_id, int(since), age_ms, counter, phase.decode(), position.decode())
+
+    def advance(self, fence: Fence, phase: str, position: str) -> None:
+        """Implement `Gate.advance`."""
+        self._step("advance", fence, phase, position)
+
+    def prepare(self, campaign: Campaign, fence: Fence) -> None:
+        """Implement `Gate.prepare`."""
+        self._step("prepare", fence, *_to_fields(campaign))
 
     def restore_issued(self, claims: Sequence[Claim]) -> None:
         """Implement `Gate.restore_issued`."""
@@ -237,72 +211,126 @@ class RedisGate:
         """Implement `Gate.restore_overflow`."""
         self._restore("overflow", claims)
 
-    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
-        """Implement `Gate.all_claims`, by HSCAN: a claim that is there throughout is returned at least once."""
-        claims_key, cursor = GateKeys(campaign_id).claims, b"0"
-        while True:
-            ((cursor, found),) = self._scripts.call(["HSCAN", claims_key, cursor.decode(), "COUNT", _AT_MOST])
-            yield [_to_claim(campaign_id, user.decode(), text) for user, text in batched(found, 2, strict=True)]
-            if cursor == b"0":
-                return
+    def claims_page(self, campaign_id: str, position: str) -> tuple[list[Claim], str | None]:
+        """Implement `Gate.claims_page` by HSCAN, whose cursors are those of one server."""
+        run_id, _, cursor = position.rpartition(":")
+        key = GateKeys(campaign_id).claims
+        ((following, found),) = self._scripts.call_with_run_id(
+            lambda now_at: [["HSCAN", key, cursor if run_id == now_at else "0", "COUNT", _AT_MOST]]
+        )
+        text = following.decode()
+        return _to_claims(campaign_id, found), None if text == "0" else f"{self._scripts.run_id}:{text}"
 
     def add_to_outbox(self, claims: Sequence[Claim]) -> None:
         """Implement `Gate.add_to_outbox`."""
-        for claim in claims:
-            self._scripts.call(["ZADD", GateKeys(claim.campaign_id).outbox, claim.accepted_at, claim.user_id])
+        for campaign_id, some in _pages(claims):
+            self._scripts.run("resend", campaign_id, *_to_texts(some))
 
-    def reopen(self, campaign: Campaign, fence: Fence, highest: int, free: Sequence[SeatRange]) -> None:
+    def list_free(self, fence: Fence) -> bool:
+        """Implement `Gate.list_free`."""
+        return bool(self._step("list_free", fence, _BLOCK) == b"more")
+
+    def reopen(self, campaign: Campaign, fence: Fence) -> Reopened:
         """Implement `Gate.reopen`."""
-        keys = GateKeys(campaign.campaign_id)
-        state = "paused" if campaign.paused else "active"
-        settings: list[str | int] = [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state]
-        ends = [end for first_and_last in free for end in first_and_last]
-        reply = self._scripts.run(
-            "reopen",
-            [keys.campaign, keys.accepted, keys.fenced_at, keys.fenced_on, keys.free],
-            [*settings, highest, fence.run_id, fence.since, *ends],
-            with_run_id=True,
-        )
-        if reply != b"opened":
-            # What was restored may be on another server, or somebody else has reopened it already.
-            raise GateUnavailableError("the gate changed during the rebuild")
+        outcome, *counts = self._step("reopen", fence, *_to_fields(campaign))
+        if outcome != b"opened":
+            raise GateUnavailableError(f"the rebuild is not complete: {outcome.decode()}")
+        return Reopened(*counts)
 
-    def _restore(self, kind: str, claims: Sequence[Claim]) -> None:
-        for campaign_id, of_campaign in _by_campaign(claims).items():
-            keys = GateKeys(campaign_id)
-            for some in batched(of_campaign, _AT_MOST, strict=False):
-                self._scripts.run("restore", [keys.claims, keys.issued, keys.outbox], [kind, *_to_texts(some)])
-
-    def _configure(self, campaign: Campaign, change: str) -> bool:
-        keys = GateKeys(campaign.campaign_id)
-        state = "paused" if campaign.paused else "active"
-        reply = self._scripts.run(
-            "configure",
-            [keys.campaign, keys.accepted, keys.winners],
-            [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, change, self._hold_ms],
-            with_run_id=True,
-        )
-        if reply[0] in {b"missing", b"fenced"}:
-            raise GateLostError(campaign.campaign_id)
-        return bool(reply[0] == b"done")
-
-    def _show(self, campaign_id: str) -> list[Any] | None:
-        keys = GateKeys(campaign_id)
-        reply: list[Any] = self._scripts.run("show", [keys.campaign, keys.accepted, keys.outbox, keys.free], [])
-        if reply[0] == b"lost":
+    def erase(self, campaign_id: str, user_id: str, pseudonym: str) -> EraseResult:
+        """Implement `Gate.erase`."""
+        outcome = self._scripts.run("erase", campaign_id, user_id, pseudonym).decode()
+        if outcome in {"missing", "lost", "fenced"}:
             raise GateLostError(campaign_id)
-        if reply[0] == b"missing":
-            self._refuse_if_lost(campaign_id)
-            return None
+        return EraseResult(outcome)
+
+    def erasures(self, campaign_id: str) -> list[Erasure]:
+        """Implement `Gate.erasures`."""
+        (found,) = self._scripts.call(["HGETALL", GateKeys(campaign_id).erased])
+        pairs = [(text.decode().split(":"), pseudonym.decode()) for text, pseudonym in batched(found, 2, strict=True)]
+        return [Erasure(int(sequence), code, pseudonym) for (sequence, code), pseudonym in pairs]
+
+    def note_queue_empty(self, at: Millis) -> None:
+        """Implement `Gate.note_queue_empty`."""
+        self._scripts.call(["HSET", QUEUE_KEY, "seen_empty_at", at])
+
+    def queue_empty_at(self) -> Millis | None:
+        """Implement `Gate.queue_empty_at`. An instant of a clock that was set back since tells nothing."""
+        (at,) = self._scripts.call(["HGET", QUEUE_KEY, "seen_empty_at"])
+        return int(at) if at is not None and int(at) <= self.now() else None
+
+    def note_reconcile(self, campaign_id: str, notes: Mapping[str, str]) -> None:
+        """Implement `Gate.note_reconcile`."""
+        self._scripts.run("note", campaign_id, *(text for pair in notes.items() for text in pair))
+
+    def reconcile_notes(self, campaign_id: str) -> dict[str, str]:
+        """Implement `Gate.reconcile_notes`."""
+        (found,) = self._scripts.call(["HGETALL", GateKeys(campaign_id).reconcile])
+        return {name.decode(): value.decode() for name, value in batched(found, 2, strict=True)}
+
+    # Until rebuild, relay and campaigns have moved to the methods above.
+
+    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
+        """Implement `Gate.remove_from_outbox_without_reply`."""
+        self.remove_from_outbox([claim])
+
+    def configure(self, campaign: Campaign) -> bool:
+        """Implement `Gate.configure`."""
+        result = self._configure(campaign, "force")
+        if result is ConfigureResult.LOST:
+            raise GateLostError(campaign.campaign_id)
+        return result is not ConfigureResult.BELOW_ACCEPTED
+
+    def lower(self, campaign: Campaign) -> bool:
+        """Implement `Gate.lower`."""
+        if self.state(campaign.campaign_id) is GateState.FENCED:
+            raise GateLostError(campaign.campaign_id)
+        return self.configure(campaign)
+
+    def counts(self, campaign_id: str) -> GateCounts:
+        """Implement `Gate.counts`."""
+        view = self.show(campaign_id)
+        if not isinstance(view, GateView) or view.campaign is None:
+            raise GateLostError(campaign_id)
+        return GateCounts(view.accepted, view.outbox, view.oldest_outbox_ms)
+
+    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
+        """Implement `Gate.all_claims`."""
+        position: str | None = ""
+        while position is not None:
+            claims, position = self.claims_page(campaign_id, position)
+            yield claims
+
+    def _step(self, name: str, fence: Fence, *arguments: str | int) -> Any:
+        """Take a step of a rebuild; refused when what was restored is elsewhere, or somebody else reopened it."""
+        reply = self._scripts.run(name, fence.campaign_id, fence.since, fence.run_id, *arguments)
+        if (reply[0] if isinstance(reply, list) else reply) == b"other_fence":
+            raise GateUnavailableError("the gate changed during the rebuild")
         return reply
 
-    def _refuse_if_lost(self, campaign_id: str) -> None:
-        """Tell a campaign that nobody made from one whose gate is gone: the sentinel remembers, or is itself gone."""
-        has_sentinel, is_remembered = self._scripts.call(
-            ["EXISTS", SENTINEL_KEY], ["SISMEMBER", SENTINEL_KEY, campaign_id]
+    def _restore(self, kind: str, claims: Sequence[Claim]) -> None:
+        for campaign_id, some in _pages(claims):
+            if self._scripts.run("restore", campaign_id, kind, *_to_texts(some)) == b"not_fenced":
+                raise GateUnavailableError("the gate changed during the rebuild")
+
+    def _configure(self, campaign: Campaign, kind: str) -> ConfigureResult:
+        reply = self._scripts.run("configure", campaign.campaign_id, kind, *_to_fields(campaign), self._hold_ms)
+        return ConfigureResult(reply.decode())
+
+    def _remove(self, campaign_id: str) -> None:
+        self._scripts.call(["UNLINK", *(getattr(GateKeys(campaign_id), name) for name in KEY_NAMES)])
+
+    def _without_a_gate(self, campaign_id: str) -> Refused | None:
+        """Tell an archived campaign, one that nobody made (None) and one whose gate is gone apart."""
+        (is_archived,) = self._scripts.call(["SISMEMBER", ARCHIVED_KEY, campaign_id])
+        if is_archived:
+            return Refused(Refusal.ARCHIVED)
+        has_campaigns, is_known = self._scripts.call(
+            ["EXISTS", CAMPAIGNS_KEY], ["SISMEMBER", CAMPAIGNS_KEY, campaign_id]
         )
-        if is_remembered or not has_sentinel:
+        if is_known or not has_campaigns:
             raise GateLostError(campaign_id)
+        return None
 
 
 def _refuse_unless(*, is_confirmed: bool) -> None:
@@ -310,11 +338,34 @@ def _refuse_unless(*, is_confirmed: bool) -> None:
         raise GateUnavailableError("too few replicas confirmed the write")
 
 
-def _by_campaign(claims: Iterable[Claim]) -> dict[str, list[Claim]]:
+def _pages(claims: Iterable[Claim]) -> Iterator[tuple[str, tuple[Claim, ...]]]:
+    """Part claims by campaign, and then into what one call may handle."""
     parted: dict[str, list[Claim]] = {}
     for claim in claims:
         parted.setdefault(claim.campaign_id, []).append(claim)
-    return parted
+    for campaign_id, of_campaign in parted.items():
+        for some in batched(of_campaign, _AT_MOST, strict=False):
+            yield campaign_id, some
+
+
+def _parted(reply: list[Any], size: int) -> tuple[list[Any], list[Any]]:
+    return reply[:size], reply[size:]
+
+
+def _age(now: Millis, instant: bytes) -> int:
+    """An instant in the future is of a clock that was set back."""
+    return max(0, now - int(instant)) if instant else 0
+
+
+def _to_fields(campaign: Campaign) -> list[str | int]:
+    state = "paused" if campaign.paused else "active"
+    return [campaign.name, campaign.capacity, campaign.opens_at, campaign.closes_at, state, campaign.version]
+
+
+def _to_campaign(campaign_id: str, fields: list[str]) -> Campaign:
+    name, capacity, opens_at, closes_at, state, version = fields
+    campaign = Campaign(campaign_id, name, int(capacity), int(opens_at), int(closes_at), state == "paused")
+    return replace(campaign, version=int(version))
 
 
 def _to_texts(claims: Iterable[Claim]) -> list[str]:
@@ -323,6 +374,10 @@ def _to_texts(claims: Iterable[Claim]) -> list[str]:
 
 def _to_text(claim: Claim) -> str:
     return f"{claim.sequence}:{claim.coupon_code}:{claim.accepted_at}"
+
+
+def _to_claims(campaign_id: str, texts: Sequence[bytes]) -> list[Claim]:
+    return [_to_claim(campaign_id, user.decode(), text) for user, text in batched(texts, 2, strict=True)]
 
 
 def _to_claim(campaign_id: str, user_id: str, text: bytes) -> Claim:

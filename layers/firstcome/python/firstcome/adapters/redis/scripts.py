@@ -34,12 +34,51 @@ class Script:
     sha: str
 
 
+KEY_NAMES = (
+    *("campaign", "accepted", "claims", "outbox", "issued", "free"),
+    *("winners", "fence", "taken", "erased", "reconcile"),
+)
+"""The keys of a campaign; lua/prelude.lua says what each holds."""
+
+_REBUILD_KEYS = ("campaign", "accepted", "claims", "free", "winners", "fence", "taken")
+
+SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
+    "apply": ("campaign", "accepted", "claims", "outbox", "issued", "free", "winners"),
+    "find": ("campaign", "accepted", "claims", "outbox", "issued", "free"),
+    "show": ("campaign", "accepted", "claims", "outbox", "free"),
+    "state": ("campaign", "accepted", "claims", "free"),
+    "outbox": ("claims", "outbox"),
+    "configure": _REBUILD_KEYS,
+    "mark_issued": ("campaign", "accepted", "claims", "issued", "winners", "fence", "taken", "erased"),
+    "fence": _REBUILD_KEYS,
+    "advance": ("fence",),
+    "prepare": _REBUILD_KEYS,
+    "restore": ("campaign", "accepted", "claims", "outbox", "issued", "winners", "fence", "taken"),
+    "resend": ("campaign", "accepted", "claims", "outbox", "winners", "fence", "taken"),
+    "list_free": _REBUILD_KEYS,
+    "reopen": (*_REBUILD_KEYS, "reconcile"),
+    "erase": ("campaign", "accepted", "claims", "outbox", "issued", "free", "erased"),
+    "note": ("campaign", "reconcile"),
+}
+"""The keys that each script takes, in its order."""
+
+
+def script_keys(name: str, campaign_id: str) -> list[str]:
+    """Return the keys that a script takes, in its order."""
+    return [f"firstcome:{{{campaign_id}}}:{key}" for key in SCRIPT_KEYS[name]]
+
+
 @cache
 def script(name: str) -> Script:
-    """Read a script from `firstcome/lua`."""
-    with open(os.path.join(_FOLDER, f"{name}.lua"), encoding="utf-8") as file:
-        source = file.read()
+    """Read a script from the folder `lua`, with the names of its keys and lua/prelude.lua before it."""
+    names = ", ".join(f"{key}_key" for key in SCRIPT_KEYS[name])
+    source = f"local {names} = unpack(KEYS)\n{_read('prelude')}{_read(name)}"
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def _read(name: str) -> str:
+    with open(os.path.join(_FOLDER, f"{name}.lua"), encoding="utf-8") as file:
+        return file.read()
 
 
 class GateScripts:
@@ -50,27 +89,29 @@ class GateScripts:
         self.run_id = ""
         """Of the server that the connection leads to, or last led to."""
 
-    def run(self, name: str, keys: Sequence[str], arguments: Command, *, with_run_id: bool = False) -> Any:
-        """Run a script; returns its reply. With `with_run_id` its last argument is the run id of its own server.
+    def run(self, name: str, campaign_id: str, *arguments: str | int) -> Any:
+        """Run a script on a campaign's keys; returns its reply. Its first argument is the run id of its own server.
 
         Raises:
             GateUnavailableError: whether it took effect is not known.
         """
-        return self._run_all(name, keys, arguments, with_run_id=with_run_id)[0]
+        return self._run_all(name, campaign_id, arguments)[0]
 
-    def run_and_wait(
-        self, replicas: int, name: str, keys: Sequence[str], arguments: Command, *, with_run_id: bool = False
-    ) -> tuple[Any, bool]:
+    def run_and_wait(self, replicas: int, name: str, campaign_id: str, *arguments: str | int) -> tuple[Any, bool]:
         """Run a script as `run` does; tells also whether that many replicas have confirmed what it wrote."""
         if not replicas:
-            return self.run(name, keys, arguments, with_run_id=with_run_id), True
+            return self.run(name, campaign_id, *arguments), True
         wait: Command = ["WAIT", replicas, WAIT_MS]
-        reply, confirmed = self._run_all(name, keys, arguments, with_run_id=with_run_id, then=[wait])
+        reply, confirmed = self._run_all(name, campaign_id, arguments, then=[wait])
         return reply, confirmed >= replicas
 
     def call(self, *commands: Command) -> list[Any]:
         """Send plain commands in one round trip; returns their replies. Raises as `run` does."""
         return [_raise_if_error(reply) for reply in self._exchange(lambda _: commands)]
+
+    def call_with_run_id(self, commands: Callable[[str], Sequence[Command]]) -> list[Any]:
+        """Do as `call` with commands that depend on the run id of their server."""
+        return [_raise_if_error(reply) for reply in self._exchange(commands)]
 
     def tell(self, command: Command) -> None:
         """Send a plain command without waiting for its reply; it may get lost. Later calls come after it.
@@ -87,19 +128,11 @@ class GateScripts:
         except RespError as exc:
             raise GateUnavailableError("the gate was not told") from exc
 
-    def _run_all(
-        self,
-        name: str,
-        keys: Sequence[str],
-        arguments: Command,
-        *,
-        with_run_id: bool = False,
-        then: Sequence[Command] = (),
-    ) -> list[Any]:
-        code = script(name)
+    def _run_all(self, name: str, campaign_id: str, arguments: Command, then: Sequence[Command] = ()) -> list[Any]:
+        code, keys = script(name), script_keys(name, campaign_id)
 
         def tail(run_id: str) -> list[str | int]:
-            return [len(keys), *keys, *arguments, *([run_id] if with_run_id else [])]
+            return [len(keys), *keys, run_id, *arguments]
 
         replies = self._exchange(lambda run_id: [["EVALSHA", code.sha, *tail(run_id)], *then])
         if _is_error(replies[0], "NOSCRIPT"):

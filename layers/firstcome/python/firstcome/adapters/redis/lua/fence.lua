@@ -1,25 +1,38 @@
 -- Closes a gate that is lost or suspect, until it is reopened; tells how long it has been closed.
 --
--- KEYS[1] campaign   hash; its run_id is emptied, so that apply.lua admits nobody, on whichever server
--- KEYS[2] accepted   counter: the highest sequence given
--- KEYS[3] fenced_at  string: when the gate was fenced, ms since the epoch
--- KEYS[4] fenced_on  string: run_id of the server where
--- ARGV[1] run_id of the server that this connection leads to: on another one than before the gate is closed anew, because
---         invocations that asked the one before may still be under way
+-- ARGV[2] the ledger's clock, ms; empty if it was not asked
+-- ARGV[3] the highest sequence in the ledger: the counter goes on from there at least
 --
--- Returns {milliseconds since it was fenced first, the counter or 0, the instant it was fenced first}
-local campaign_key, accepted_key, fenced_at_key, fenced_on_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local run_id = ARGV[1]
+-- The gate is made anew where it is missing, so that mark_issued.lua keeps a late claim. The fence is raised anew on another
+-- server, because invocations that asked the one before may still be under way, and what was restored may not be here.
+-- An instant in the future, by a clock that was set back, counts as now.
+--
+-- Returns {since (ms, the instant that names this fence), its age in ms by the clock that says less, the counter, phase,
+--          position}
+local ledger_now, highest = tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('EXISTS', campaign_key) == 1 then
-  redis.call('HSET', campaign_key, 'run_id', '')
+redis.call('HSET', campaign_key, 'run_id', '')
+local accepted = tonumber(redis.call('GET', accepted_key))
+local fence = redis.call('HMGET', fence_key, 'since', 'ledger_since', 'on')
+local since, ledger_since = tonumber(fence[1]), tonumber(fence[2])
+if not accepted or fence[3] ~= run_id then
+  begin_anew()
 end
-local since = redis.call('GET', fenced_at_key)
-if not since or redis.call('GET', fenced_on_key) ~= run_id then
-  since = string.format('%.0f', now)
-  redis.call('SET', fenced_at_key, since)
-  redis.call('SET', fenced_on_key, run_id)
+if not accepted or accepted < highest then
+  accepted = highest
+  redis.call('SET', accepted_key, accepted)
 end
-return {now - tonumber(since), tonumber(redis.call('GET', accepted_key) or '0'), since}
+
+local now = now_ms()
+if fence[3] ~= run_id or not since or since > now then
+  since, ledger_since = now, ledger_now
+elseif ledger_now and (not ledger_since or ledger_since > ledger_now) then
+  ledger_since = ledger_now
+end
+redis.call('HSET', fence_key, 'since', whole(since), 'on', run_id, 'ledger_since', ledger_since and whole(ledger_since) or '')
+local age = now - since
+if ledger_now then
+  age = math.min(age, ledger_now - ledger_since)
+end
+local at = redis.call('HMGET', fence_key, 'phase', 'position')
+return {whole(since), age, accepted, at[1] or '', at[2] or ''}

@@ -1,25 +1,31 @@
--- Returns claims that have been outbox for some time, the oldest first.
+-- Returns claims that have been in the outbox for some time, the oldest first; those from the future come last.
 --
--- KEYS[1] outbox   sorted set: user by accepted_at (ms)
--- KEYS[2] claims   hash: user -> "sequence:code:accepted_at"
--- ARGV[1] least age, ms by the server's clock
--- ARGV[2] claims at most
--- ARGV[3] replicas that must confirm a claim before it is sent
+-- ARGV[2] least age, ms by the server's clock
+-- ARGV[3] claims at most
+-- ARGV[4] replicas that must confirm a claim before it is sent
 --
--- Returns {user, claim, user, claim, ...}
-local outbox_key, claims_key = KEYS[1], KEYS[2]
-local least_age, limit, confirmations = ARGV[1], ARGV[2], ARGV[3]
+-- An entry whose claim is gone is removed. One from the future is due: a clock that was set back must not hold it up.
+--
+-- Returns {entries removed, user, claim, user, claim, ...}
+local least_age, limit, replicas = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
-local time = redis.call('TIME')
-local newest = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(least_age)
-local found = {}
-for _, user in ipairs(redis.call('ZRANGEBYSCORE', outbox_key, '-inf', string.format('%.0f', newest), 'LIMIT', 0, limit)) do
-  local claim = redis.call('HGET', claims_key, user)
-  if tonumber(confirmations) > 0 then
-    -- Written once more, because WAIT covers only what its own connection wrote.
-    redis.call('HSET', claims_key, user, claim)
+local now = now_ms()
+local users = redis.call('ZRANGEBYSCORE', outbox_key, '-inf', whole(now - least_age), 'LIMIT', 0, limit)
+if #users < limit then
+  local future = redis.call('ZRANGEBYSCORE', outbox_key, '(' .. whole(now), '+inf', 'LIMIT', 0, limit - #users)
+  for _, user in ipairs(future) do
+    users[#users + 1] = user
   end
-  found[#found + 1] = user
-  found[#found + 1] = claim
 end
-return found
+local found, removed = {}, 0
+for _, user in ipairs(users) do
+  local claim = redis.call('HGET', claims_key, user)
+  if claim then
+    write_again(user, claim, replicas)
+    found[#found + 1] = user
+    found[#found + 1] = claim
+  else
+    removed = removed + redis.call('ZREM', outbox_key, user)
+  end
+end
+return {removed, unpack(found)}

@@ -1,43 +1,32 @@
--- Opens a gate that was rebuilt, and hands it the sequences that nobody has: all at once, so that a second rebuild that
--- thinks itself alone cannot hand them out twice.
+-- Opens a gate that was rebuilt, so that it hands out the sequences that nobody has: in one step, so that a second rebuild
+-- that thinks itself alone cannot hand them out twice.
 --
--- KEYS[1] campaign   hash: name, capacity, opens_at, closes_at, state, run_id; a rebuilt gate keeps no pages of winners
--- KEYS[2] accepted   counter: never set back
--- KEYS[3] fenced_at  string: since when the gate is closed, ms since the epoch
--- KEYS[4] fenced_on  string: run_id of the server where it was closed
--- KEYS[5] free       list: sequences to be given before the counter goes on
--- ARGV[1] name
--- ARGV[2] capacity
--- ARGV[3] opens_at   ms since the epoch
--- ARGV[4] closes_at  ms since the epoch
--- ARGV[5] state      active | paused
--- ARGV[6] highest sequence that anybody has
--- ARGV[7] run_id of the server on which it was closed and restored
--- ARGV[8] since when it is closed, as this rebuild was told
--- ARGV    first, last, first, last, ...: the free sequences
--- ARGV[#] run_id of the server that this connection leads to
+-- ARGV[2] since, ms   ARGV[3] on   the fence, as fence.lua returned it
+-- ARGV[4] name  ARGV[5] capacity  ARGV[6] opens_at, ms  ARGV[7] closes_at, ms  ARGV[8] state  ARGV[9] version
 --
--- Returns "opened" | "other_server" | "other_fence" (it was reopened meanwhile); nothing was written in the last two
-local campaign_key, accepted_key, fenced_at_key, fenced_on_key, free_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local name, capacity, opens_at, closes_at, state, highest, restored_on, since = unpack(ARGV, 1, 8)
-local run_id = ARGV[#ARGV]
-
-if restored_on ~= run_id then
-  return 'other_server'
+-- Returns {"opened", the counter, free sequences}
+--         {"other_fence"}   it was reopened meanwhile, or is on another server; nothing was written
+--         {"unlisted"}      sequences were taken after the free ones were listed: these must be listed anew
+--         {"incomplete"}    claims are gone that were restored: the rebuild must begin anew
+local since, on, name, capacity, opens_at, closes_at, state, version = unpack(ARGV, 2)
+if not is_same_fence(since, on) then
+  return {'other_fence'}
 end
-if redis.call('GET', fenced_at_key) ~= since then
-  return 'other_fence'
+local accepted = tonumber(redis.call('GET', accepted_key) or 0)
+local free = tonumber(redis.call('HGET', campaign_key, 'free') or 0)
+local counts = redis.call('HMGET', fence_key, 'taken', 'listed')
+local taken, listed = redis.call('BITCOUNT', taken_key), tonumber(counts[2] or 0)
+local surplus = redis.call('HLEN', claims_key) - taken
+if surplus < 0 or taken ~= tonumber(counts[1] or 0) then
+  begin_anew()
+  return {'incomplete'}
 end
-redis.call('DEL', free_key)
-for i = 9, #ARGV - 1, 2 do
-  for sequence = tonumber(ARGV[i]), tonumber(ARGV[i + 1]) do
-    redis.call('RPUSH', free_key, string.format('%.0f', sequence))
-  end
+if listed <= accepted or taken + free ~= accepted then
+  list_anew()
+  return {'unlisted'}
 end
-local accepted = math.max(tonumber(redis.call('GET', accepted_key) or '0'), tonumber(highest))
-redis.call('SET', accepted_key, string.format('%.0f', accepted))
-redis.call('HDEL', campaign_key, 'pages', 'held_until')
+redis.call('HDEL', campaign_key, 'held_until')
 redis.call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
-  'state', state, 'run_id', run_id)
-redis.call('DEL', fenced_at_key, fenced_on_key)
-return 'opened'
+  'state', state, 'version', version, 'surplus', surplus, 'run_id', run_id)
+redis.call('UNLINK', fence_key, taken_key, reconcile_key)
+return {'opened', accepted, free}

@@ -1,0 +1,29 @@
+-- Replaces a user's id by a pseudonym. The claim stays as it is, and so do its seat and its code.
+--
+-- ARGV[2] user
+-- ARGV[3] pseudonym; a claim that was erased before keeps its first one
+--
+-- Returns "done" | "none"
+--         "under_way"                      the claim is in the outbox, or not known to be issued; nothing was written
+--         "missing" | "fenced" | "lost"    see prelude.lua: this gate cannot tell that the user has no claim
+local user, pseudonym = ARGV[2], ARGV[3]
+local claim = redis.call('HGET', claims_key, user)
+if not claim then
+  local gate, why_not = whole_gate()
+  return gate and 'none' or why_not
+end
+if redis.call('EXISTS', campaign_key) == 0 then
+  return 'missing'
+end
+if redis.call('ZSCORE', outbox_key, user) or redis.call('GETBIT', issued_key, sequence_of(claim)) == 0 then
+  return 'under_way'
+end
+local code = string.match(claim, '^%d+:[^:]*')
+redis.call('HSETNX', erased_key, code, pseudonym)
+pseudonym = redis.call('HGET', erased_key, code)
+redis.call('HDEL', claims_key, user)
+if redis.call('HSET', claims_key, pseudonym, claim) == 0 then
+  -- Restored under its pseudonym beside the user's id: there is one entry less now.
+  redis.call('HINCRBY', campaign_key, 'surplus', -1)
+end
+return 'done'
