@@ -90,8 +90,20 @@ class Form:
             case [("Fn::FindInMap", [name, *keys])]:
                 first, second = map(self.resolve, keys)
                 return self._document["Mappings"][name][first][second]
+        return self._decide_text(value)
+
+    def _decide_text(self, value: dict[str, Any]) -> Any:
+        """Return what comes of a function of texts; the value itself where a part is a resource's to give."""
+        match list(value.items()):
             case [("Fn::Join", [separator, parts])] if isinstance(self.resolve(parts), str):
                 return separator.join(self.resolve(parts).split(","))
+            case [("Fn::Join", [separator, parts])] if not any(isinstance(part, dict) for part in self.resolve(parts)):
+                return separator.join(map(str, self.resolve(parts)))
+            case [("Fn::Select", [place, parts])] if isinstance(self.resolve(parts), str | list):
+                found = self.resolve(parts)
+                return (found.split(",") if isinstance(found, str) else found)[place]
+            case [("Fn::Split", [separator, text])] if isinstance(self.resolve(text), str):
+                return self.resolve(text).split(separator)
         return value
 
     def _holds(self, condition: dict[str, Any]) -> bool:
