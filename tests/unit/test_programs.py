@@ -129,14 +129,16 @@ def builtins() -> set[str]:
 def recipes(makefile: Path) -> str:
     """What the targets of a Makefile run."""
     targets = re.findall(r"(?m)^([A-Za-z][\w-]*):(?!=)", makefile.read_text(encoding="utf-8"))
-    command = ["make", "--dry-run", "--always-make", "--silent", *dict.fromkeys(targets)]
+    if not targets:
+        return ""
+    command = ["make", "--file", makefile.name, "--dry-run", "--always-make", "--silent", *dict.fromkeys(targets)]
     return subprocess.run(command, cwd=makefile.parent, check=True, capture_output=True, text=True).stdout
 
 
 def test_every_program_that_a_script_or_a_recipe_starts_is_listed(repository: Path) -> None:
     known = listed(repository).keys() | NOT_LISTED
     scripts = [path for path in sources(repository) if b"bash" in first_line(path)]
-    makefiles = [path for path in sources(repository) if path.name == "Makefile"]
+    makefiles = [path for path in sources(repository) if path.name == "Makefile" or path.suffix == ".mk"]
     texts = {path: path.read_text(encoding="utf-8") for path in scripts}
     texts |= {path: recipes(path) for path in makefiles}
     assert {path.name for path in texts} >= {"install", "bare", "run", "Makefile"}
