@@ -20,7 +20,8 @@ from pymysql.cursors import Cursor
 
 from firstcome import bootstrap
 from firstcome.adapters import aws
-from firstcome.adapters.mysql.ledger import SESSION_SQL, MysqlLedger
+from firstcome.adapters.mysql.connect import SESSION_SQL
+from firstcome.adapters.mysql.ledger import MysqlLedger
 from firstcome.adapters.redis.gate import RedisGate
 from firstcome.adapters.redis.resp import RespConnection
 from local.deployment.addresses import MysqlAddress

@@ -302,22 +302,6 @@ def test_a_rollback_that_fails_drops_the_connection(watched: WatchedLedger) -> N
     assert watched._connection is None  # noqa: SLF001
 
 
-def test_a_session_is_at_read_committed_in_utc_and_waits_five_seconds_for_a_lock(
-    mysql_server: MysqlTestServer,
-) -> None:
-    (session,) = mysql_server.rows(
-        "SELECT @@SESSION.tx_isolation, @@SESSION.time_zone, @@SESSION.innodb_lock_wait_timeout"
-        if _is_mariadb(mysql_server)
-        else "SELECT @@SESSION.transaction_isolation, @@SESSION.time_zone, @@SESSION.innodb_lock_wait_timeout"
-    )
-
-    assert session == ("READ-COMMITTED", "+00:00", 5)
-
-
-def _is_mariadb(server: MysqlTestServer) -> bool:
-    return "MariaDB" in str(server.rows("SELECT VERSION()")[0][0])
-
-
 def test_a_second_change_of_a_campaign_is_refused_when_the_first_takes_too_long(mysql_server: MysqlTestServer) -> None:
     mine, yours = mysql_server.ledger(), mysql_server.ledger()
 

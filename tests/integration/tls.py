@@ -4,12 +4,11 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from firstcome import bootstrap
+from firstcome.adapters import aws
 from tests.integration.certificates import Authority, Certificate
 
 OUR_OWN, ANOTHERS = Authority("Firstcome's tests"), Authority("Somebody else")
@@ -60,7 +59,7 @@ def trusting(
     roots.write_bytes(OUR_OWN.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(roots))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
-    monkeypatch.setattr(bootstrap, "_mysql_credentials", cache(lambda _: (USER, PASSWORD)))
+    monkeypatch.setattr(aws, "secret_login", lambda *_: aws.Login(USER, PASSWORD))
     for name, text in {
         "REDIS_HOST": "localhost",
         "REDIS_TLS": "true",

@@ -7,7 +7,8 @@ import pytest
 
 from firstcome import bootstrap
 from firstcome.adapters import aws
-from firstcome.adapters.mysql import ledger as mysql_ledger
+from firstcome.adapters.mysql import connect as mysql
+from firstcome.adapters.mysql.ledger import MysqlLedger
 from firstcome.adapters.redis import scripts as gate_scripts
 from firstcome.service.rebuild import CLAIMS_A_ROUND
 from firstcome.settings import SECONDS_A_ROW_MAX
@@ -26,10 +27,10 @@ _LOGIN = bootstrap.REDIS_TIMEOUT_SECONDS + _REPLY + aws.SECRET_CONNECT_TIMEOUT_S
 
 _SQS = aws.SQS_CONNECT_TIMEOUT_SECONDS + aws.SQS_READ_TIMEOUT_SECONDS
 
-_SECRET = 8
-"""Reading the credentials at its slowest, see tests/unit/test_bootstrap.py."""
+_SECRET = 2 * (aws.SECRET_CONNECT_TIMEOUT_SECONDS + aws.SECRET_READ_TIMEOUT_SECONDS)
+"""Reading the login of MySQL at its slowest: once, and again when it is refused."""
 
-_MYSQL = bootstrap.MYSQL_CONNECT_TIMEOUT_SECONDS + bootstrap.MYSQL_READ_TIMEOUT_SECONDS
+_MYSQL = mysql.CONNECT_TIMEOUT_SECONDS + mysql.READ_TIMEOUT_SECONDS
 
 _MESSAGES_A_BATCH = 10
 
@@ -101,10 +102,10 @@ def test_a_replica_is_waited_for_within_the_time_of_a_reply() -> None:
 
 def test_mysql_gives_up_a_lock_before_its_client_gives_up_mysql() -> None:
     """The other way round the connection is lost with the lock, and the change is tried from the start."""
-    (wait,) = re.findall(r"innodb_lock_wait_timeout = (\d+)", " ".join(mysql_ledger.SESSION_SQL))
-    assert int(wait) < bootstrap.MYSQL_READ_TIMEOUT_SECONDS
-    wait_seconds = signature(mysql_ledger.MysqlLedger.campaign_lock).parameters["wait_seconds"].default
-    assert wait_seconds < bootstrap.MYSQL_READ_TIMEOUT_SECONDS
+    (wait,) = re.findall(r"innodb_lock_wait_timeout = (\d+)", " ".join(mysql.SESSION_SQL))
+    assert int(wait) < mysql.READ_TIMEOUT_SECONDS
+    wait_seconds = signature(MysqlLedger.campaign_lock).parameters["wait_seconds"].default
+    assert wait_seconds < mysql.READ_TIMEOUT_SECONDS
 
 
 def test_at_the_slowest_pace_a_worker_has_time_for_one_row() -> None:

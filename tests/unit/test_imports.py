@@ -86,6 +86,12 @@ def test_domain_and_service_import_no_driver(folder: str, repository: Path) -> N
     assert loaded == {name: [] for name in names}
 
 
+def test_the_migration_alone_imports_the_library_of_migrations(repository: Path) -> None:
+    names = ["adapters.mysql.connect", "adapters.mysql.ledger", "adapters.mysql.migrate"]
+    loaded = _run(_IMPORT_MODULES, repository, json.dumps(names), json.dumps(["yoyo"]))
+    assert [name for name in names if loaded[name]] == ["adapters.mysql.migrate"]
+
+
 def test_every_function_is_tried(repository: Path) -> None:
     assert {path.parent.name for path in (repository / "functions").glob("*/app.py")} == set(_FUNCTIONS)
 

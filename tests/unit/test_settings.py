@@ -111,6 +111,14 @@ def test_a_pace_that_a_worker_can_just_keep_is_taken() -> None:
     assert RateLimitSettings.from_env(env) == RateLimitSettings(rows_per_second=2, workers=30)
 
 
+def test_mysql_may_be_logged_in_to_by_iam_over_tls_only() -> None:
+    iam = {name: text for name, text in _COMPLETE.items() if name != "MYSQL_SECRET_ARN"} | {"MYSQL_IAM_USER": "app"}
+    where = MysqlSettings.from_env(iam | {"MYSQL_TLS": "true"})
+    assert (where.iam_user, where.secret_arn) == ("app", "")
+    with pytest.raises(SettingsError, match="MYSQL_TLS must be true for MYSQL_IAM_USER"):
+        MysqlSettings.from_env(iam | {"MYSQL_TLS": "false"})
+
+
 @pytest.mark.parametrize("name", ["REDIS_TLS", "MYSQL_TLS"])
 @pytest.mark.parametrize("text", ["True", "TRUE", "yes", "1", "0", "on", "no", "truefalse", "nil"])
 def test_whether_to_encrypt_is_never_guessed(name: str, text: str) -> None:

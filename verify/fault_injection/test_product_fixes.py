@@ -27,7 +27,7 @@ def test_a_connection_whose_session_could_not_be_set_up_is_closed(
     errors = []
     for _ in range(3):
         with pytest.raises(pymysql.OperationalError) as caught:
-            bootstrap._connect_to_mysql()
+            bootstrap.ledger()._connect()
         # Kept, and with it whatever its frames refer to.
         errors.append(caught)
     assert [connection.open for connection in opened] == [False] * 3

@@ -117,7 +117,6 @@ def _templates() -> list[tuple[str, re.Pattern[str]]]:
     return [
         (name, re.compile(".+?".join(map(re.escape, re.split(r"%s|%\(\w+\)s", statement(name)))), re.DOTALL))
         for name in names
-        if name != "schema"
     ]
 
 

@@ -7,8 +7,9 @@ docs/decisions/0005-own-wire-on-the-hot-path.md.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from firstcome import settings
 from firstcome.adapters import aws
@@ -20,9 +21,6 @@ from firstcome.service.sold_out import REMEMBER_MS, SoldOutMemory
 
 if TYPE_CHECKING:
     import ssl
-
-    from pymysql.connections import Connection as MysqlConnection
-    from pymysql.cursors import Cursor
 
     from firstcome.adapters.mysql.ledger import MysqlLedger
     from firstcome.adapters.mysql.owner import MysqlOwner
@@ -36,12 +34,6 @@ if TYPE_CHECKING:
 
 REDIS_TIMEOUT_SECONDS = 0.5
 """To connect to Redis, and again to wait for each reply; above the WAIT of 0.2 s."""
-
-MYSQL_CONNECT_TIMEOUT_SECONDS = 3
-MYSQL_READ_TIMEOUT_SECONDS = 8
-"""To wait for each reply of MySQL; above the lock wait of 5 s, below the functions' 29 and 30 s."""
-
-_ER_ACCESS_DENIED = 1045
 
 
 class MonotonicClock:
@@ -107,24 +99,25 @@ def dead_letters() -> "SqsDeadLetters":
 @cache
 def ledger() -> "MysqlLedger":
     """Build the ledger."""
+    from firstcome.adapters.mysql.connect import connect
     from firstcome.adapters.mysql.ledger import MysqlLedger
 
-    return MysqlLedger(_connect_to_mysql)
+    return MysqlLedger(lambda: connect(settings.MysqlSettings.from_env()))
 
 
 def ledger_owner() -> "MysqlOwner | None":
     """Build the owner of the stack's own ledger, for the migration; there is none where MySQL was given."""
+    from firstcome.adapters.mysql.connect import connect
     from firstcome.adapters.mysql.owner import LedgerUser, MysqlOwner
 
     owner_secret_arn = settings.mysql_owner_secret_arn()
     if not owner_secret_arn:
         return None
     where = settings.MysqlSettings.from_env()
-    # Read anew: a secret that was rotated meanwhile must not be set back.
-    _mysql_credentials.cache_clear()
-    name, password = _mysql_credentials(where.secret_arn)
-    user = LedgerUser(name, password, settings.mysql_connections_max())
-    return MysqlOwner(lambda: _connect_with(owner_secret_arn), where.database, user)
+    # Read anew: a password that was rotated meanwhile must not be set back.
+    login = aws.secret_login(where.secret_arn, aws.secret_login(where.secret_arn))
+    user = LedgerUser(login.username, login.password, settings.mysql_connections_max())
+    return MysqlOwner(lambda: connect(replace(where, secret_arn=owner_secret_arn)), where.database, user)
 
 
 @cache
@@ -172,92 +165,6 @@ def campaigns() -> "Campaigns":
     from firstcome.service.campaigns import Campaigns
 
     return Campaigns(gate(), ledger(), dead_letters(), MonotonicClock(), HOLD_MS)
-
-
-def _connect_to_mysql() -> "MysqlConnection[Cursor]":
-    return _connect_with(settings.MysqlSettings.from_env().secret_arn)
-
-
-def _connect_with(secret_arn: str) -> "MysqlConnection[Cursor]":
-    import pymysql
-
-    try:
-        return _log_in_to_mysql(secret_arn)
-    except pymysql.OperationalError as exc:
-        if not exc.args or exc.args[0] != _ER_ACCESS_DENIED:
-            raise
-        # The password was rotated since this environment read it.
-        _mysql_credentials.cache_clear()
-        return _log_in_to_mysql(secret_arn)
-
-
-def _log_in_to_mysql(secret_arn: str) -> "MysqlConnection[Cursor]":
-    import pymysql
-
-    from firstcome.adapters.mysql.ledger import SESSION_SQL
-
-    where = settings.MysqlSettings.from_env()
-    user, password = _mysql_credentials(secret_arn)
-    connect = pymysql.connect if where.use_tls else _connect_in_plain
-    connection = connect(
-        host=where.host,
-        port=where.port,
-        user=user,
-        password=password,
-        database=where.database,
-        charset="utf8mb4",
-        autocommit=False,
-        connect_timeout=MYSQL_CONNECT_TIMEOUT_SECONDS,
-        read_timeout=MYSQL_READ_TIMEOUT_SECONDS,
-        write_timeout=MYSQL_READ_TIMEOUT_SECONDS,
-        # A context verifies the certificate and the name; PyMySQL's `ssl_ca` alone verifies nothing.
-        ssl=_tls_context(where.host) if where.use_tls else None,
-        ssl_disabled=not where.use_tls,
-    )
-    try:
-        with connection.cursor() as cursor:
-            for statement in SESSION_SQL:
-                cursor.execute(statement)
-    except BaseException:
-        # Nobody else knows of it yet: left open, it would stay one of the few that MySQL has for the drain.
-        connection.close()
-        raise
-    return connection
-
-
-def _connect_in_plain(**where: Any) -> "MysqlConnection[Cursor]":
-    import pymysql
-
-    from firstcome.domain.errors import SettingsError
-
-    try:
-        return pymysql.connect(**where)
-    except RuntimeError as exc:
-        # PyMySQL wants to encrypt the password for whoever answers, with a package that the layer leaves out.
-        raise SettingsError("MYSQL_TLS must be true for a user of caching_sha2_password or sha256_password") from exc
-
-
-@cache
-def _mysql_credentials(secret_arn: str) -> tuple[str, str]:
-    import json
-
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from firstcome.domain.errors import LedgerUnavailableError, SettingsError
-
-    config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
-    try:
-        reply = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=secret_arn)
-    except (BotoCoreError, ClientError) as exc:
-        raise LedgerUnavailableError("the ledger's credentials could not be read") from exc
-    try:
-        secret = json.loads(reply["SecretString"])
-        return secret["username"], secret["password"]
-    except (KeyError, TypeError, ValueError):
-        # Without its cause, which may quote the secret.
-        raise SettingsError("MYSQL_SECRET_ARN must name a secret with the JSON fields username and password") from None
 
 
 def _gate_login(where: settings.RedisSettings, refused: tuple[str, str] | None) -> tuple[str, str]:

@@ -53,7 +53,8 @@ class MysqlSettings:
     """Where the ledger is.
 
     Attributes:
-        secret_arn: Secrets Manager secret with the JSON fields `username` and `password`.
+        secret_arn: Secrets Manager secret with the JSON fields `username` and `password`; empty for an IAM login.
+        iam_user: user of RDS as which the functions log in with their role; empty for the secret.
     """
 
     host: str
@@ -61,16 +62,22 @@ class MysqlSettings:
     use_tls: bool
     database: str
     secret_arn: str
+    iam_user: str = ""
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> "MysqlSettings":
-        """Read MYSQL_HOST, MYSQL_PORT, MYSQL_TLS, MYSQL_DATABASE and MYSQL_SECRET_ARN. Raises `SettingsError`."""
+        """Read MYSQL_HOST, _PORT, _TLS and _DATABASE, and MYSQL_SECRET_ARN or _IAM_USER. Raises `SettingsError`."""
+        iam_user = env.get("MYSQL_IAM_USER", "").strip()
+        use_tls = _yes_or_no(env, "MYSQL_TLS")
+        if iam_user and not use_tls:
+            raise SettingsError("MYSQL_TLS must be true for MYSQL_IAM_USER: its token would be sent in plain text")
         return cls(
             host=_text(env, "MYSQL_HOST"),
             port=_whole(env, "MYSQL_PORT", 1, 65535),
-            use_tls=_yes_or_no(env, "MYSQL_TLS"),
+            use_tls=use_tls,
             database=_text(env, "MYSQL_DATABASE"),
-            secret_arn=_text(env, "MYSQL_SECRET_ARN"),
+            secret_arn="" if iam_user else _text(env, "MYSQL_SECRET_ARN"),
+            iam_user=iam_user,
         )
 
 

@@ -29,12 +29,6 @@ from firstcome.domain.errors import CampaignLockedError, LedgerUnavailableError
 from firstcome.domain.gate import SeatRange
 from firstcome.domain.times import Millis
 
-SESSION_SQL = (
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION time_zone = '+00:00', SESSION innodb_lock_wait_timeout = 5",
-)
-"""Sent once a connection: no gap locks, and a lock waited for no longer than the function can wait."""
-
 _TRIES = 3
 """Times a transaction is run when another one stands in its way."""
 
@@ -53,7 +47,7 @@ class MysqlLedger:
     it.
 
     Args:
-        connect: opens a connection with autocommit off and explicit timeouts.
+        connect: opens a connection, see `firstcome.adapters.mysql.connect`.
     """
 
     def __init__(self, connect: Callable[[], "Connection[Cursor]"]) -> None:
@@ -269,13 +263,9 @@ class MysqlLedger:
 
     def migrate(self) -> None:
         """Implement `Ledger.migrate`."""
+        from firstcome.adapters.mysql.migrate import migrate  # noqa: PLC0415 - no other call needs yoyo
 
-        def apply_schema(cursor: Cursor) -> None:
-            for part in statement("schema").split(";\n"):
-                if part.strip():
-                    cursor.execute(part.rstrip(";"))
-
-        self._in_transaction(apply_schema)
+        migrate(self._connect)
 
     @contextmanager
     def campaign_lock(self, campaign_id: str, wait_seconds: int = 5) -> Iterator[None]:

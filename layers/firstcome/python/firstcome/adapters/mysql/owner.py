@@ -8,10 +8,8 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.mysql.ledger import MysqlLedger
+from firstcome.adapters.mysql.migrate import TABLES, migrate
 from firstcome.domain.errors import LedgerUnavailableError
-
-_TABLES = ("campaign", "coupon", "coupon_count", "overflow", "campaign_event", "erasure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +41,10 @@ class MysqlOwner:
         """Run the migration.
 
         Raises:
+            LedgerSchemaError: as `migrate` does.
             LedgerUnavailableError: it may have been run in part; run it again.
         """
-        tables = MysqlLedger(self._connect)
-        try:
-            tables.migrate()
-        finally:
-            tables.close()
+        migrate(self._connect)
         try:
             self._let_user_in()
         except pymysql.Error as exc:
@@ -75,5 +70,5 @@ class MysqlOwner:
             (f"CREATE USER IF NOT EXISTS {account}", values),
             (f"ALTER USER {account}", values),
             # No DELETE: nothing that is issued is ever taken away.
-            *((f"GRANT SELECT, INSERT, UPDATE ON `{database}`.{table} TO %s@'%%'", (user.name,)) for table in _TABLES),
+            *((f"GRANT SELECT, INSERT, UPDATE ON `{database}`.{table} TO %s@'%%'", (user.name,)) for table in TABLES),
         ]
