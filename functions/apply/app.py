@@ -64,3 +64,5 @@ _ROUTES = {
     "GET /campaigns/{campaign_id}/coupons/mine": _my_coupon,
     "GET /campaigns/{campaign_id}": _show_campaign,
 }
+
+bootstrap.import_ahead()

@@ -1,21 +1,12 @@
 """The sender of single claims, and a server that answers as it is told: what it says, and what it takes for a yes."""
 
-import hashlib
-import json
 import os
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,45 +14,11 @@ from firstcome.adapters.sqs_sender import SqsSender
 from firstcome.domain.errors import QueueUnavailableError
 from firstcome.domain.message import from_body
 from tests.factories import a_claim
-from tests.integration.certificates import Certificate
 from tests.integration.scripted import scripted
+from tests.integration.sqs_server import QUEUE_URL, Reply, Sqs, credentials_endpoint, serving, yes
 from tests.integration.tls import LOCALHOST, OUR_OWN, REFUSED, Refused
 
-QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/claims"
-
 OK = b"HTTP/1.1 200 OK\r\n"
-
-type Reply = tuple[int, bytes]
-
-
-def _yes(message: str) -> Reply:
-    digest = hashlib.md5(message.encode(), usedforsecurity=False).hexdigest()
-    return 200, json.dumps({"MessageId": "m-1", "MD5OfMessageBody": digest}).encode()
-
-
-@dataclass
-class Sqs:
-    """What the server was sent, and how it answers next; None is a connection that it closes without a word."""
-
-    port: int = 0
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    clients: set[Any] = field(default_factory=set)
-    answer: Callable[[str], Reply | None] = _yes
-    closes_after: bool = False
-    connections: list[socket.socket] = field(default_factory=list)
-
-    def close_connections(self) -> None:
-        """Close what is kept open."""
-        for connection in self.connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def sender(
-        self, scheme: str = "http", host: str = "127.0.0.1", connect_seconds: float = 5, read_seconds: float = 5
-    ) -> SqsSender:
-        """Make a sender to this server."""
-        return SqsSender(QUEUE_URL, f"{scheme}://{host}:{self.port}", connect_seconds, read_seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -74,56 +31,6 @@ def _environment(empty_environment: Callable[[str, str], None]) -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         empty_environment(name, text)
-
-
-@contextmanager
-def serving(state: Sqs, certificate: Certificate | None = None, folder: Path | None = None) -> Iterator[Sqs]:
-    """Run a server on 127.0.0.1 that keeps connections open."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def setup(self) -> None:
-            super().setup()
-            state.connections.append(self.connection)
-
-        def do_POST(self) -> None:  # noqa: N802 - the base class's name
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            state.bodies.append(body)
-            state.headers.append({name.lower(): text for name, text in self.headers.items()})
-            state.clients.add(self.client_address)
-            reply = state.answer(body["MessageBody"])
-            if reply is None:
-                self.close_connection = True
-                return
-            self.send_response(reply[0])
-            self.send_header("content-length", str(len(reply[1])))
-            self.end_headers()
-            self.wfile.write(reply[1])
-            self.close_connection = state.closes_after
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Say nothing of clients that have hung up: some tests do."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        if certificate and folder:
-            (folder / "server.pem").write_bytes(certificate.cert + certificate.key)
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(folder / "server.pem")
-            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        state.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield state
-        server.shutdown()
-        thread.join()
-        state.close_connections()
 
 
 @pytest.fixture
@@ -164,7 +71,7 @@ def test_a_kept_connection_that_was_closed_is_replaced_once(sqs: Sqs, first_word
     sqs.closes_after = not first_word_comes_too_late
     sender.send(a_claim("demo", 1))
     silent = iter([first_word_comes_too_late, False])
-    sqs.answer = lambda message: None if next(silent) else _yes(message)
+    sqs.answer = lambda message: None if next(silent) else yes(message)
 
     sender.send(a_claim("demo", 2))
 
@@ -189,7 +96,7 @@ def test_a_kept_connection_that_fails_twice_is_given_up_and_the_next_claim_begin
         sender.send(a_claim("demo", 2))
     assert len(sqs.bodies) == 3
 
-    sqs.answer = _yes
+    sqs.answer = yes
     sender.send(a_claim("demo", 2))
 
 
@@ -200,7 +107,7 @@ def test_a_slow_answer_is_given_up_and_not_asked_for_again(sqs: Sqs) -> None:
 
     def wait(message: str) -> Reply:
         released.wait(30)
-        return _yes(message)
+        return yes(message)
 
     sqs.answer = wait
     try:
@@ -212,7 +119,7 @@ def test_a_slow_answer_is_given_up_and_not_asked_for_again(sqs: Sqs) -> None:
     assert isinstance(caught.value.__cause__, TimeoutError)
     assert len(sqs.bodies) == 2
     # The late answer must not be taken for that of the next claim.
-    sqs.answer = _yes
+    sqs.answer = yes
     sender.send(a_claim("demo", 3))
     assert from_body(sqs.bodies[-1]["MessageBody"]).sequence == 3
 
@@ -242,13 +149,13 @@ def test_anything_but_a_yes_to_this_very_message_is_unavailable(sqs: Sqs, reply:
     for secret in ("123456789012", "claims", "127.0.0.1", "AKID"):
         assert secret not in str(caught.value).replace("the claim queue", "")
     # An error answered does not cost the connection.
-    sqs.answer = _yes
+    sqs.answer = yes
     sender.send(a_claim("demo", 2))
     assert len(sqs.clients) == 1
 
 
-def test_a_digest_without_a_message_id_is_not_a_yes(sqs: Sqs) -> None:
-    sqs.answer = lambda message: (200, _yes(message)[1].replace(b"MessageId", b"RequestId"))
+def test_a_digest_without_a_message_id_is_not_ayes(sqs: Sqs) -> None:
+    sqs.answer = lambda message: (200, yes(message)[1].replace(b"MessageId", b"RequestId"))
 
     with pytest.raises(QueueUnavailableError):
         sqs.sender().send(a_claim("demo", 1))
@@ -356,9 +263,7 @@ class TestCredentials:
     def test_an_environment_restored_by_snapstart_asks_the_container_endpoint(
         self, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        keys = {"AccessKeyId": "RESTORED", "SecretAccessKey": "secret", "Token": "fresh", "Expiration": _IN_A_YEAR}
-        body = json.dumps(keys).encode()
-        with scripted(OK + b"content-length: %d\r\n\r\n%s" % (len(body), body)) as endpoint:
+        with credentials_endpoint("RESTORED") as endpoint:
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
                 monkeypatch.delenv(name)
             monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{endpoint.port}/2021-01-01")
@@ -377,6 +282,3 @@ class TestCredentials:
         with pytest.raises(QueueUnavailableError):
             sqs.sender().send(a_claim("demo", 1))
         assert sqs.bodies == []
-
-
-_IN_A_YEAR = (datetime.now(UTC) + timedelta(days=365)).strftime("%Y-%m-%dT%H:%M:%SZ")

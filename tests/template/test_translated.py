@@ -155,6 +155,7 @@ _RELEASES: dict[str, tuple[dict[str, str], Callable[[dict[str, Any]], None]]] = 
     "RedisTls": ({"RedisTls": "false"}, lambda _: None),
     "RedisSecretArn": ({"RedisSecretArn": REDIS_SECRET}, lambda _: None),
     "GateReplicaAcks": ({"GateReplicaAcks": "1"}, lambda _: None),
+    "WarmInstances": ({"WarmInstances": "200"}, lambda _: None),
 }
 
 
@@ -171,3 +172,18 @@ def test_no_change_gives_no_new_version() -> None:
 def test_the_description_of_a_version_fits() -> None:
     longest = GIVEN | {"RedisHost": "x" * 100, "RedisSecretArn": REDIS_SECRET + "x" * 60}
     assert len(_version(longest)[1]) <= 256
+
+
+@pytest.mark.parametrize(
+    ("warm", "snap_start"), [("0", {"ApplyOn": "PublishedVersions"}), ("200", None)], ids=["cold", "warm"]
+)
+def test_applications_start_from_a_snapshot_unless_environments_are_kept_warm(warm: str, snap_start: Any) -> None:
+    """AWS takes one or the other: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"""
+    made = _Translated(**GIVEN, WarmInstances=warm).resources
+    assert made["ApplyFunction"]["Properties"].get("SnapStart") == snap_start
+    assert ("WarmApplyFunction" in made) == (snap_start is None)
+
+
+def test_a_version_that_is_replaced_is_not_kept_and_paid_for() -> None:
+    (version,) = [made for made in _Translated().resources.values() if made["Type"] == "AWS::Lambda::Version"]
+    assert version["DeletionPolicy"] == "Delete"

@@ -1,14 +1,15 @@
-"""The one place that builds clients. Each is built when first needed, once an environment, and kept for the next call.
+"""Builds what the functions work with: each part when it is first needed, once per environment, kept for the next call.
 
 Timeouts are chosen so that a function answers before Lambda ends it: see the arithmetic beside each Timeout in
 template.yaml. Everything but the gate is imported where it is built, so that a function pays only for what it uses: see
-docs/decisions/0005-own-wire-on-the-hot-path.md.
+docs/decisions/0013-libraries-on-the-hot-path.md.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from firstcome import settings
@@ -34,6 +35,30 @@ if TYPE_CHECKING:
 
 REDIS_TIMEOUT_SECONDS = 0.5
 """To connect to Redis, and again to wait for each reply; above the WAIT of 0.2 s."""
+
+_TO_SEND_AND_COUNT = ("firstcome.adapters.sqs_sender", "awscrt.auth", "awscrt.io", "aws_lambda_powertools.metrics")
+_TO_READ_A_SECRET = ("aws_lambda_powertools.utilities.parameters", "boto3")
+
+
+def import_ahead() -> None:
+    """Import what a request may need while the function is initialized, where no user waits for that.
+
+    That is with SnapStart and with provisioned concurrency. Modules only: many environments start from one snapshot, so
+    there must be no connection, no credentials and no random number in it.
+    """
+    initialization = settings.initialization_type()
+    if initialization == "on-demand":
+        return
+    for name in _TO_SEND_AND_COUNT + (_TO_READ_A_SECRET if settings.redis_secret_arn() else ()):
+        import_module(name)
+    if initialization == "snap-start":
+        import random
+
+        # Part of Lambda's runtime.
+        from snapshot_restore_py import register_after_restore
+
+        # Libraries draw delays from it, which would be the same in all environments.
+        register_after_restore(random.seed)
 
 
 class MonotonicClock:

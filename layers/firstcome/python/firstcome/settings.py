@@ -44,7 +44,7 @@ class RedisSettings:
             replica_acks=_whole(env, "GATE_REPLICA_ACKS", 0, 5),
             iam_user=iam_user,
             iam_cache=_text(env, "REDIS_IAM_CACHE") if iam_user else "",
-            secret_arn=env.get("REDIS_SECRET_ARN", "").strip(),
+            secret_arn=redis_secret_arn(env),
         )
 
 
@@ -147,6 +147,16 @@ class ConsoleSettings:
             # Each once, in this order.
             origins=tuple(dict.fromkeys("/".join(url.split("/")[:3]) for url in (issuer, operator_issuer, *further))),
         )
+
+
+def redis_secret_arn(env: Environment = os.environ) -> str:
+    """Read REDIS_SECRET_ARN; empty for a Redis without a password."""
+    return env.get("REDIS_SECRET_ARN", "").strip()
+
+
+def initialization_type(env: Environment = os.environ) -> str:
+    """Return how Lambda started the environment: `on-demand`, `provisioned-concurrency` or `snap-start`."""
+    return env.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
 
 
 def aws_region(env: Environment = os.environ) -> str:

@@ -7,7 +7,6 @@ docs/decisions/0013-libraries-on-the-hot-path.md has the figures.
 import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlencode
 
 from firstcome import settings
 from firstcome.domain.errors import LoginUnavailableError, SettingsError
@@ -200,6 +199,8 @@ def _read_login(secret_arn: str) -> Login:
 
 
 def _token(service: str, host: str, query: dict[str, str]) -> str:
+    from urllib.parse import quote, urlencode
+
     from awscrt.auth import AwsSignatureType
     from awscrt.exceptions import AwsCrtError
     from awscrt.http import HttpHeaders, HttpRequest
