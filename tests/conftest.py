@@ -83,6 +83,12 @@ class MysqlTestServer:
         """Make a ledger on a connection of its own."""
         return MysqlLedger(self.connect)
 
+    def execute(self, statement: str, *values: object) -> None:
+        """Change what is in the tables, behind the ledger's back."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            connection.commit()
+
     def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Read what is really in the tables."""
         connection = self.connect()

@@ -1,6 +1,8 @@
 """The ledger's corners: what other drains do in the middle of a batch, and what each kind of failure leads to."""
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,8 +12,8 @@ from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
 from firstcome.adapters.mysql.ledger import MysqlLedger
-from firstcome.domain.claim import Claim, Overflow, OverflowReason, new_coupon_code
-from firstcome.domain.errors import CampaignLockedError, LedgerUnavailableError
+from firstcome.domain.claim import Claim, LedgerCounts, Overflow, OverflowReason, new_coupon_code
+from firstcome.domain.errors import LedgerUnavailableError
 from tests.conftest import MysqlTestServer
 from tests.factories import a_campaign, a_claim
 
@@ -302,25 +304,125 @@ def test_a_rollback_that_fails_drops_the_connection(watched: WatchedLedger) -> N
     assert watched._connection is None  # noqa: SLF001
 
 
-def test_a_second_change_of_a_campaign_is_refused_when_the_first_takes_too_long(mysql_server: MysqlTestServer) -> None:
-    mine, yours = mysql_server.ledger(), mysql_server.ledger()
+def test_a_claim_that_meets_a_lock_keeps_no_other_claim_of_its_batch_waiting(
+    mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN somebody who holds the campaign's row, WHEN a batch has one claim that needs another seat, THEN the others
+    are issued, and only that one must come again.
+    """
+    campaign_id, other = _campaign(mysql_server, 9), _campaign(mysql_server, 9)
+    mysql_server.ledger().issue([a_claim(campaign_id, 1)])
+    bad, good = a_claim(campaign_id, 1), [a_claim(campaign_id, 2), a_claim(campaign_id, 3), a_claim(other, 1)]
+    monkeypatch.setattr("firstcome.adapters.mysql.ledger._TRIES", 1)
+    ledger = MysqlLedger(lambda: _impatient(mysql_server))
+    blocker = mysql_server.connect()
+    with blocker, blocker.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM campaign WHERE campaign_id = %s FOR UPDATE", (campaign_id,))
 
-    with mine.campaign_lock("demo"):
-        with pytest.raises(CampaignLockedError), yours.campaign_lock("demo", wait_seconds=0):
-            raise AssertionError("not alone")
-        with yours.campaign_lock("another", wait_seconds=0):
-            pass
-    with yours.campaign_lock("demo", wait_seconds=0):
-        pass
+        settlement = ledger.issue([bad, *good])
+        with pytest.raises(LedgerUnavailableError):
+            ledger.issue([bad])
+
+    assert set(settlement.issued) == set(good)
+    assert list(settlement.unsettled) == [bad]
+    assert list(ledger.issue([bad]).reseated) == [replace(bad, sequence=9)]
 
 
-def test_a_change_that_fails_gives_the_campaign_free(mysql_server: MysqlTestServer) -> None:
-    mine = mysql_server.ledger()
-    with pytest.raises(ZeroDivisionError), mine.campaign_lock("demo"):
-        _ = 1 // 0
+def test_a_campaign_whose_rows_are_locked_keeps_no_other_campaign_waiting(mysql_server: MysqlTestServer) -> None:
+    first, second = sorted([_campaign(mysql_server, 9), _campaign(mysql_server, 9)])
+    locked, others = a_claim(first, 1), [a_claim(second, 1), a_claim(second, 2)]
+    ledger = MysqlLedger(lambda: _impatient(mysql_server))
+    blocker = mysql_server.connect()
+    with blocker, blocker.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO coupon (campaign_id, sequence, user_id, coupon_code, accepted_at)"
+            " VALUES (%s, 1, 'holder', 'HOLDER', UTC_TIMESTAMP(3))",
+            (first,),
+        )
+        settlement = ledger.issue([locked, *others])
 
-    with mysql_server.ledger().campaign_lock("demo"):
-        pass
+    assert set(settlement.issued) == set(others)
+    assert list(settlement.unsettled) == [locked]
+
+
+def _impatient(server: MysqlTestServer) -> "Connection[Cursor]":
+    connection = server.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+    return connection
+
+
+def test_a_seat_is_found_in_the_ranges_that_have_one_and_a_wrong_count_is_mended(mysql_server: MysqlTestServer) -> None:
+    """GIVEN counts that a restore took back or that somebody's DELETE made wrong, THEN seats are found all the same."""
+    campaign_id = _campaign(mysql_server, 30_000)
+    ledger = mysql_server.ledger()
+    held = a_claim(campaign_id, 1)
+    ledger.issue([held])
+    mysql_server.execute("UPDATE coupon_count SET issued = 10000 WHERE campaign_id = %s", campaign_id)
+    mysql_server.execute("INSERT INTO coupon_count VALUES (%s, 2, 10000)", campaign_id)
+
+    settlement = ledger.issue([a_claim(campaign_id, 1)])
+
+    assert [claim.sequence for claim in settlement.reseated] == [20_000]
+    number: int | None = 0
+    while number is not None:
+        number = ledger.recount(campaign_id, number)
+    assert ledger.counts(campaign_id).issued == 2
+    assert [claim.sequence for claim in ledger.issue([a_claim(campaign_id, 1)]).reseated] == [30_000]
+
+
+def test_a_range_that_is_full_though_its_count_says_otherwise_is_counted_anew(mysql_server: MysqlTestServer) -> None:
+    campaign_id = _campaign(mysql_server, 10_003)
+    ledger = mysql_server.ledger()
+    ledger.issue([a_claim(campaign_id, sequence) for sequence in (1, 10_001, 10_002, 10_003)])
+    mysql_server.execute("DELETE FROM coupon_count WHERE campaign_id = %s", campaign_id)
+
+    settlement = ledger.issue([a_claim(campaign_id, 1)])
+
+    assert [claim.sequence for claim in settlement.reseated] == [10_000]
+    assert mysql_server.rows("SELECT range_no, issued FROM coupon_count ORDER BY range_no") == [(0, 1), (1, 3)]
+
+
+def test_counts_are_exact_while_drains_and_recounts_go_on_at_once(mysql_server: MysqlTestServer) -> None:
+    campaign_id = _campaign(mysql_server, 40_000)
+    claims = [a_claim(campaign_id, sequence) for sequence in range(1, 40_000, 131)]
+    batches = [claims[start : start + 40] for start in range(0, len(claims), 20)]
+    start = threading.Barrier(4)
+
+    def drain(worker: int) -> None:
+        ledger = mysql_server.ledger()
+        start.wait(timeout=30)
+        for number, batch in enumerate(batches):
+            ledger.issue(batch[:: 1 + worker])
+            ledger.recount(campaign_id, number % 4)
+        ledger.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(drain, range(4)))
+
+    counted = mysql_server.rows("SELECT range_no, issued FROM coupon_count ORDER BY range_no")
+    real = mysql_server.rows("SELECT (sequence - 1) DIV 10000 AS r, COUNT(*) FROM coupon GROUP BY r ORDER BY r")
+    assert counted == real
+    assert sum(int(str(issued)) for _, issued in counted) == len(claims)
+
+
+def test_overflow_that_lost_its_coupon_again_waits_again(mysql_server: MysqlTestServer) -> None:
+    """GIVEN a claim that got a seat after all, WHEN that row is lost, THEN the claim counts as unsettled once more."""
+    campaign_id = _campaign(mysql_server, 1)
+    ledger = mysql_server.ledger()
+    ledger.issue([a_claim(campaign_id, 1)])
+    waiting = a_claim(campaign_id, 2)
+    ledger.issue([waiting])
+    ledger.update(a_campaign(campaign_id, capacity=2), 0)
+    ledger.issue([waiting])
+    assert ledger.counts(campaign_id) == LedgerCounts(2, 0, 2)
+    mysql_server.execute("DELETE FROM coupon WHERE sequence = 2")
+
+    assert ledger.settled_codes(campaign_id, [waiting]) == set()
+    ledger.issue([a_claim(campaign_id, 2)])
+    assert list(ledger.issue([waiting]).overflow) == [Overflow(waiting, OverflowReason.NO_SEAT)]
+    assert ledger.settled_codes(campaign_id, [waiting]) == {waiting.coupon_code}
+    assert ledger.overflow(campaign_id, "", 9) == [waiting]
 
 
 @pytest.mark.parametrize(("paused", "state"), [(False, "active"), (True, "paused")])

@@ -69,7 +69,7 @@ def test_it_connects_only_when_it_is_used_and_once(ledger: MysqlLedger, secrets:
     assert secrets.times_read == 1
 
 
-def test_a_session_is_at_read_committed_in_utc_and_waits_five_seconds_for_a_lock(
+def test_a_session_is_at_read_committed_in_utc_and_waits_three_seconds_for_a_lock(
     mysql_server: MysqlTestServer,
 ) -> None:
     is_mariadb = "MariaDB" in str(mysql_server.rows("SELECT VERSION()")[0][0])
@@ -80,7 +80,7 @@ def test_a_session_is_at_read_committed_in_utc_and_waits_five_seconds_for_a_lock
         )
         session = cursor.fetchone()
 
-    assert session == ("READ-COMMITTED", "+00:00", 5, "utf8mb4", 0)
+    assert session == ("READ-COMMITTED", "+00:00", 3, "utf8mb4", 0)
 
 
 def test_a_reply_is_not_waited_for_longer_than_the_function_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +94,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_longer_than_the_function_l
     monkeypatch: pytest.MonkeyPatch, ledger: MysqlLedger
 ) -> None:
     monkeypatch.setattr(connect, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(connect, "READ_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MYSQL_PORT", str(silent.getsockname()[1]))
         with pytest.raises(LedgerUnavailableError):

@@ -133,6 +133,17 @@ class LedgerMachine(RuleBasedStateMachine):
         assert record
         self.campaign = record.campaign
 
+    @rule(limit=st.integers(1, SEATS))
+    def reseat(self, limit: int) -> None:
+        waiting = set(self.ledger.overflow(self.id, "", 1000))
+        settlement = self.ledger.reseat_overflow(self.id, limit)
+        seated = {_who(claim) for claim in settlement.issued}
+        assert len(settlement.issued) + len(settlement.overflow) <= limit
+        assert seated <= {_who(claim) for claim in waiting}
+        before, self.model.rows = self.model.rows, self._rows()
+        assert before.items() <= self.model.rows.items()
+        assert seated == {_who(claim) for claim in self.model.rows.values()} - {_who(row) for row in before.values()}
+
     # Once an example: opening a connection takes longer than all other steps together.
     @precondition(lambda self: not self.is_dropped)
     @rule(is_closed=st.booleans())
@@ -157,7 +168,7 @@ class LedgerMachine(RuleBasedStateMachine):
         seated = {_who(claim) for claim in self.model.rows.values()}
         assert (counts.issued, counts.overflow) == (len(seated), len(self.model.overflow - seated))
         kept = [_who(claim) for claim in self.ledger.overflow(self.id, "", 1000)]
-        assert set(kept) == self.model.overflow
+        assert set(kept) == self.model.overflow - seated
         codes = {claim.coupon_code for claim in self.delivered}
         assert self.ledger.settled_codes(self.id, self.delivered) == codes
         free = [seat for first, last in self.ledger.gaps(self.id, SEATS) for seat in range(first, last + 1)]
@@ -170,10 +181,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _deliver(self, claims: list[Claim]) -> Settlement:
         settlement = self.ledger.issue(claims)
-        rows = {coupon.claim.sequence: coupon.claim for coupon in self.ledger.coupons(self.id, 0, 1000)}
-        self.model.check(set(claims), settlement, rows)
+        self.model.check(set(claims), settlement, self._rows())
         self.delivered += [claim for claim in claims if claim not in self.delivered]
         return settlement
+
+    def _rows(self) -> dict[int, Claim]:
+        return {coupon.claim.sequence: coupon.claim for coupon in self.ledger.coupons(self.id, 0, 1000)}
 
 
 def test_ledger_and_model_agree(mysql_server: MysqlTestServer) -> None:

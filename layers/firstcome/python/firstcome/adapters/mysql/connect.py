@@ -16,13 +16,13 @@ from firstcome.settings import MysqlSettings
 
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 8
-"""To wait for each reply; above the lock wait of 5 s, below the functions' 29 and 30 s."""
+"""To wait for each reply; above the lock waits of 3 and 5 s, below the functions' 29 and 30 s."""
 
 SESSION_SQL = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION time_zone = '+00:00', SESSION innodb_lock_wait_timeout = 5",
+    "SET SESSION time_zone = '+00:00', SESSION innodb_lock_wait_timeout = 3",
 )
-"""Sent once per connection: no gap locks, UTC, and no lock is waited for longer than the function can wait."""
+"""Sent once per connection: no gap locks, UTC, and three waits for a lock fit into a function's time."""
 
 _ACCESS_DENIED = 1045
 """ER_ACCESS_DENIED_ERROR."""

@@ -12,7 +12,7 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.mysql.seating import RANGE, OwnSeats, Seating
+from firstcome.adapters.mysql.seating import OwnSeats, Seating
 from firstcome.adapters.mysql.statements import statement, to_claim, to_column, to_millis, to_record
 from firstcome.domain.campaign import Campaign, CampaignEvent, CampaignRecord, CampaignSort, CampaignState
 from firstcome.domain.claim import (
@@ -188,11 +188,9 @@ class MysqlLedger:
 
         def recount(cursor: Cursor) -> int | None:
             Seating(cursor, campaign_id).recount(range_no)
-            cursor.execute(statement("ranges"), (campaign_id,))
-            last = max(number for number, _ in cursor.fetchall())
-            cursor.execute(statement("counts"), {"campaign_id": campaign_id})
-            _, _, highest = cursor.fetchone() or (0, 0, 0)
-            return range_no + 1 if range_no < max(last, (highest - 1) // RANGE) else None
+            cursor.execute(statement("last_range"), {"campaign_id": campaign_id})
+            ((last,),) = cursor.fetchall()
+            return range_no + 1 if range_no < last else None
 
         return self._in_transaction(recount)
 
