@@ -11,13 +11,12 @@ import json
 import sys
 from collections.abc import Sequence
 
-from bench.harness.all_parts import PARTS
 from bench.harness.machine import describe_machine, load
 from bench.harness.numbers import is_quick
 from bench.harness.part import Part
-from bench.harness.report import render_report
-from bench.harness.result import figures_table, to_result, to_text
+from bench.harness.result import a_console, figures_table, shown_table, to_result
 from bench.harness.servers import FOLDER
+from bench.parts import PARTS
 from local.errors import run_command
 from local.progress import Progress
 from local.services.processes import ROOT
@@ -25,6 +24,8 @@ from local.services.processes import ROOT
 
 def main(names: Sequence[str]) -> None:
     """Run the parts and publish what they found."""
+    from bench.harness.report import write_report  # noqa: PLC0415 - the tests do not need matplotlib
+
     FOLDER.mkdir(parents=True, exist_ok=True)
     result_path, report_path = FOLDER / "result.json", FOLDER / "report.html"
     for outdated in (result_path, report_path):
@@ -37,9 +38,11 @@ def main(names: Sequence[str]) -> None:
             parts[name] = PARTS[name]()
     result = to_result(parts, machine | {"load_at_end": load()})
     result_path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    report_path.write_text(render_report(parts, result), encoding="utf-8")
+    console = a_console(record=True)
     tables = [table for part in parts.values() for table in part.tables]
-    print("\n".join(to_text(table) for table in (*tables, figures_table(result["figures"]))))
+    for table in (*tables, figures_table(result["figures"])):
+        console.print(shown_table(table))
+    write_report(report_path, console, [chart for part in parts.values() for chart in part.charts])
     print(f"\n  {report_path.relative_to(ROOT)} has the plots, {result_path.relative_to(ROOT)} the numbers.")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Table:
-    """A table to print.
+    """A table.
 
     Attributes:
-        note: what the reader must know to read it: what was compared with what, how often, and what it leaves out.
+        note: how to read it: what was compared with what, how often, and what is left out.
     """
 
     title: str
@@ -22,16 +22,34 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Bars:
+    """A chart with one bar per name."""
+
+    title: str
+    values: Mapping[str, float]
+    label: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A chart of how often values occur, with named marks."""
+
+    title: str
+    values: Sequence[float]
+    marks: Mapping[str, float]
+    label: str
+
+
+@dataclass(frozen=True)
 class Part:
     """The outcome of one part of the bench.
 
     Attributes:
-        figures: name -> value, under the names that README.md and docs/scaling.md quote.
-        rivals: one entry a rival and size, for `rivals` of result.json.
-        charts: SVG texts made with `verify.rush.charts`.
+        figures: name -> value, under the names that the documentation quotes.
+        rivals: one entry per rival and size, for `rivals` of result.json.
     """
 
     figures: Mapping[str, float]
     tables: Sequence[Table]
     rivals: Sequence[Mapping[str, Any]] = field(default=())
-    charts: Sequence[str] = field(default=())
+    charts: Sequence[Bars | Histogram] = field(default=())

@@ -1,59 +1,47 @@
-"""The bench's report: one HTML page that needs nothing else."""
+"""The bench's report: the tables as the terminal shows them, and charts drawn by matplotlib, in one HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+import io
+from collections.abc import Iterable
 from pathlib import Path
-from string import Template
-from typing import Any
 
-from bench.harness.part import Part, Table
-from bench.harness.result import figures_table
-from bench.harness.targets import TARGETS
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
 
-TEMPLATE = Path(__file__).with_name("report.html")
-_WORDS = {"reached": "good", "missed": "bad"}
+from bench.harness.numbers import shown
+from bench.harness.part import Bars, Histogram
 
-
-def render_report(parts: Mapping[str, Part], result: Mapping[str, Any]) -> str:
-    """The page for what the parts found, and for what `result.json` holds of it."""
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        when=escape(str(result["machine"].get("date", ""))),
-        badge=_badge(result["figures"]),
-        figures=_table(figures_table(result["figures"])),
-        sections="\n".join(_section(name, part) for name, part in parts.items()),
-        machine=_machine(result["machine"]),
-    )
+WIDTH_INCHES = 8.0
 
 
-def _badge(figures: Mapping[str, float]) -> str:
-    judged = [name for name in figures if name in TARGETS]
-    reached = sum(TARGETS[name].is_reached(figures[name]) for name in judged)
-    style = "good" if reached == len(judged) else "bad"
-    return f'<span class="badge {style}">{reached} of {len(judged)} goals reached</span>'
+def write_report(path: Path, recorded: Console, charts: Iterable[Bars | Histogram]) -> None:
+    """Write what was printed on a recording console, and the charts, to `path`."""
+    page = recorded.export_html(inline_styles=True)
+    drawn = "\n".join(f"<figure>{draw(chart)}</figure>" for chart in charts)
+    path.write_text(page.replace("</body>", f"{drawn}</body>"), encoding="utf-8")
 
 
-def _section(name: str, part: Part) -> str:
-    tables = "\n".join(f"<h3>{escape(table.title)}</h3>{_table(table)}" for table in part.tables)
-    charts = "\n".join(f"<figure>{chart}</figure>" for chart in part.charts)
-    return f"<section>\n<h2>{escape(name)}</h2>\n{charts}\n{tables}\n</section>"
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
-    rows = "\n".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in table.rows)
-    note = f'<p class="soft">{escape(table.note)}</p>' if table.note else ""
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
-
-
-def _cell(text: str) -> str:
-    style = _WORDS.get(text)
-    return f'<td class="{style}">{escape(text)}</td>' if style else f"<td>{escape(text)}</td>"
-
-
-def _machine(machine: Mapping[str, Any]) -> str:
-    rows = [
-        [name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)] for name, value in machine.items()
-    ]
-    return _table(Table("Machine", ["machine", ""], rows))
+def draw(chart: Bars | Histogram) -> str:
+    """A chart as SVG."""
+    height = 0.8 + 0.32 * len(chart.values) if isinstance(chart, Bars) else 3.0
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    axes = figure.add_subplot(title=chart.title, xlabel=chart.label)
+    axes.spines[["top", "right"]].set_visible(False)
+    if isinstance(chart, Bars):
+        drawn = axes.barh(list(chart.values), list(chart.values.values()))
+        axes.bar_label(drawn, [shown(value) for value in chart.values.values()], padding=3)
+        axes.invert_yaxis()
+        axes.margins(x=0.12)
+    else:
+        # Logarithmic, so that the few slow ones are visible too.
+        axes.hist(chart.values, bins=list(np.geomspace(min(chart.values), max(chart.values) * 1.001, 60)))
+        axes.set_xscale("log")
+        for number, (name, at) in enumerate(chart.marks.items()):
+            axes.axvline(at, color=f"C{number + 1}", label=f"{name}: {shown(at)}")
+        axes.legend()
+    target = io.StringIO()
+    figure.savefig(target, format="svg")
+    text = target.getvalue()
+    return text[text.index("<svg") :]

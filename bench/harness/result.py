@@ -1,19 +1,27 @@
-"""What the parts found, as result.json and as text for the terminal."""
+"""What the parts found, as result.json and as tables."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
 
 from bench.harness.part import Part, Table
 from bench.harness.targets import TARGETS
 
 NOTE_WIDTH = 120
+PLAIN_WIDTH = 240
+"""Of a file or a pipe, so that no table is wrapped there."""
 
 
 def to_result(parts: Mapping[str, Part], machine: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of result.json. It holds what this run measured, and nothing of an earlier one."""
+    """The content of result.json: what this run measured, and nothing of an earlier one."""
     return {
         "figures": {name: value for part in parts.values() for name, value in part.figures.items()},
         "rivals": [dict(entry) for part in parts.values() for entry in part.rivals],
@@ -29,7 +37,7 @@ def figures_table(figures: Mapping[str, float]) -> Table:
         for name in with_goal
     ]
     rows += [[name, f"{value:g}", "", "", ""] for name, value in figures.items() if name not in TARGETS]
-    return Table("Figures", ["figure", "value", "goal", "", "what it says"], rows)
+    return Table("Figures", ["figure", "value", "goal", "", "meaning"], rows)
 
 
 def verdict(name: str, value: float) -> str:
@@ -37,22 +45,22 @@ def verdict(name: str, value: float) -> str:
     return "reached" if TARGETS[name].is_reached(value) else "missed"
 
 
-def to_text(table: Table) -> str:
-    """A table for the terminal."""
-    lines = [list(table.columns), *(list(row) for row in table.rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
-    numeric = [_is_numeric([row[place] for row in table.rows]) for place in range(len(table.columns))]
-    text = [f"\n{table.title}"]
-    for line in lines:
-        cells = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ]
-        text.append(f"  {'  '.join(cells)}".rstrip())
-    if table.note:
-        text += ["", textwrap.fill(table.note, NOTE_WIDTH, initial_indent="  ", subsequent_indent="  ")]
-    return "\n".join(text)
+def a_console(**options: Any) -> Console:
+    """A console on standard output, wide where it is no terminal."""
+    console = Console(highlight=False, markup=False, **options)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
 
 
-def _is_numeric(cells: Sequence[str]) -> bool:
-    return any(cells) and all(not cell or cell[0].isdigit() or cell[0] == "-" for cell in cells)
+def shown_table(table: Table) -> RenderableType:
+    """A table for a console."""
+    made = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for place, column in enumerate(table.columns):
+        cells = [row[place] for row in table.rows if row[place]]
+        numeric = cells and all(cell[0].isdigit() or cell[0] == "-" for cell in cells)
+        made.add_column(column, justify="right" if numeric else "left")
+    for row in table.rows:
+        made.add_row(*map(Text, row))
+    note = [Constrain(Padding(Text(" ".join(table.note.split())), (0, 2)), NOTE_WIDTH)] if table.note else []
+    return Group(made, *note)

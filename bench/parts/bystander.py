@@ -16,7 +16,7 @@ from bench.harness.crowd import Asked, Target, arrive, get_ready
 from bench.harness.load import read_load
 from bench.harness.numbers import percentile, rounded, shown, sized
 from bench.harness.other_service import KINDS, Waits, make_orders, use_mysql
-from bench.harness.part import Part, Table
+from bench.harness.part import Bars, Part, Table
 from bench.harness.priority import halves, keep_to, step_back
 from bench.harness.servers import Site, running_site
 from bench.harness.workers import Worker, stand_back, workers
@@ -24,7 +24,6 @@ from bench.parts.drain import some_rows, to_body
 from bench.rivals import ALL
 from bench.rivals.rival import Campaign
 from bench.rivals.tables import make_tables
-from verify.rush.charts import Bar, named_bars
 
 CLIENTS = 16
 ROUNDS = 15
@@ -267,17 +266,13 @@ def to_part(felt: dict[str, Felt]) -> Part:
             )
         ],
         charts=[
-            named_bars(
+            Bars(
                 "p99 of another service's queries",
-                [Bar(one.name, _style(one), felt[one.name].at(99)) for one in CONDITIONS],
+                {one.name: felt[one.name].at(99) for one in CONDITIONS},
                 "milliseconds, all rounds together",
             )
         ],
     )  # fmt: skip
-
-
-def _style(condition: Condition) -> str:
-    return "accepted" if condition.rival == "g" else "refused-0"
 
 
 def _row(felt: dict[str, Felt], condition: Condition) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness.part import Table
-from bench.harness.result import to_text
+from bench.harness.result import a_console, shown_table
 from local.errors import LocalStackError, run_command
 from local.services.processes import ROOT
 
@@ -140,7 +140,7 @@ def main() -> None:
     """Print the table, and write cost.json."""
     dollars = per_million(read_measured(), Prices.read())
     COST.write_text(json.dumps({"usd_per_million": dollars, "prices": PRICES.name}, indent=2) + "\n", encoding="utf-8")
-    print(to_text(to_table(dollars)))
+    a_console().print(shown_table(to_table(dollars)))
 
 
 def to_table(dollars: Mapping[str, float]) -> Table:

@@ -19,10 +19,9 @@ from pymysql.cursors import Cursor
 from bench.harness import handlers
 from bench.harness.mysql_counters import Counters, read_counters
 from bench.harness.numbers import median_ratio, rounded, shown, sized
-from bench.harness.part import Part, Table
+from bench.harness.part import Bars, Part, Table
 from bench.harness.servers import Site, running_site
 from bench.harness.workers import Worker, call_all, workers
-from verify.rush.charts import Bar, named_bars
 
 ROUNDS = 5
 MAIN_BATCH = 1_000
@@ -232,14 +231,14 @@ def to_part(compared: Sequence[Compared]) -> Part:
             )
         ],
         charts=[
-            named_bars(
-                "Rows a second into the ledger, batches of 1,000",
-                [
-                    Bar("bare INSERT loop, one connection", "refused-0", _median(main.bare)),
-                    Bar("drain handler, one worker", "accepted", _median(main.drain)),
-                    Bar("drain handler, two workers", "accepted", _median(main.two_drains)),
-                ],
-                "rows a second, median of the rounds",
+            Bars(
+                "Rows per second into the ledger, batches of 1,000",
+                {
+                    "bare INSERT loop, one connection": _median(main.bare),
+                    "drain handler, one worker": _median(main.drain),
+                    "drain handler, two workers": _median(main.two_drains),
+                },
+                "rows per second, median of the rounds",
             )
         ],
     )  # fmt: skip

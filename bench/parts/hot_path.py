@@ -17,7 +17,7 @@ from bench.harness import campaigns
 from bench.harness.awake import awake_cores
 from bench.harness.campaigns import LONG_AGO, BenchCampaign
 from bench.harness.hot_plan import Block, Outcome, Plan
-from bench.harness.part import Part, Table
+from bench.harness.part import Histogram, Part, Table
 from bench.harness.sqs_endpoint import start_endpoint
 from local.deployment.stack import running_processes
 from local.deployment.workspace import Workspace
@@ -26,7 +26,6 @@ from local.progress import Progress
 from local.services.ports import with_free_port
 from local.services.processes import ROOT, Processes, Program
 from local.services.redis_server import start_redis
-from verify.rush.charts import Mark, log_histogram
 
 BLOCKS = 60
 REQUESTS = 100
@@ -99,14 +98,14 @@ def table(outcomes: Mapping[str, Outcome]) -> Table:
     return Table("Hot path of the apply function", columns, rows, _NOTE)
 
 
-def chart(name: str, outcome: Outcome) -> str:
+def chart(name: str, outcome: Outcome) -> Histogram:
     """How long the handler's requests took, and where the bare calls' median lies."""
     took = [one / 1_000 for block in outcome.handler for one in block.took_ns]
-    marks = [
-        Mark(block_median(outcome.handler) / 1_000, "median"),
-        Mark(block_median(outcome.bare) / 1_000, "median of the bare calls"),
-    ]
-    return log_histogram(f"Time in the handler: {name}", took, marks, "microseconds", "requests")
+    marks = {
+        "median": block_median(outcome.handler) / 1_000,
+        "median of the bare calls": block_median(outcome.bare) / 1_000,
+    }
+    return Histogram(f"Time in the handler: {name}", took, marks, "microseconds")
 
 
 def block_median(blocks: Sequence[Block]) -> float:

@@ -14,13 +14,12 @@ from pymysql.cursors import Cursor
 from bench.harness.crowd import Target, a_crowd_of_users, rush
 from bench.harness.mysql_counters import Counters, read_counters
 from bench.harness.numbers import percentile, rounded, shown, sized
-from bench.harness.part import Part, Table
+from bench.harness.part import Bars, Part, Table
 from bench.harness.servers import Site, running_site
 from bench.harness.workers import Worker, workers
 from bench.rivals import ALL
 from bench.rivals.rival import Campaign, Rival
 from bench.rivals.tables import make_tables
-from verify.rush.charts import Bar, named_bars
 
 CLIENTS = 32
 OURS, FOR_UPDATE = "g", "b"
@@ -244,12 +243,9 @@ def _row(entry: dict[str, Any]) -> list[str]:
     ]
 
 
-def _chart(runs: dict[tuple[Race, str], list[Run]], race: Race) -> str:
-    bars = [
-        Bar(f"({key}) {rival.name}", "accepted" if key == OURS else "refused-0", _median(runs[race, key]))
-        for key, rival in ALL.items()
-    ]
-    return named_bars(f"Requests a second: {race.title}", bars, "requests a second, median of the rounds")
+def _chart(runs: dict[tuple[Race, str], list[Run]], race: Race) -> Bars:
+    speeds = {f"({key}) {rival.name}": _median(runs[race, key]) for key, rival in ALL.items()}
+    return Bars(f"Requests per second: {race.title}", speeds, "requests per second, median of the rounds")
 
 
 _NOTE = (

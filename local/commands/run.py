@@ -1,4 +1,4 @@
-"""`make run`: a whole rush on this machine, from an empty stack to a judged result.
+"""`make run`: a rush on this machine, from an empty stack to a checked result.
 
 The environment variables CAPACITY, USERS and CONCURRENCY change it; FAULT=flushall wipes Redis in its middle.
 """
@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from local.deployment.stack import running_stack
 from local.deployment.workspace import Workspace
@@ -18,9 +17,8 @@ from local.errors import LocalStackError, run_command
 from local.progress import Progress
 from local.services.processes import ROOT
 from verify.rush.flushed_rush import FAULT, run_flushed_rush
-from verify.rush.report import render_report
-from verify.rush.result import Outcome, Plan, count, describe, summarise
-from verify.rush.rush import Site, prepare_rush, run_rush
+from verify.rush.result import Plan, describe, summarise
+from verify.rush.rush import Files, Site, prepare_rush, run_rush
 
 MOST_DIGITS = 12
 DIRECTORY = ROOT / ".local" / "run"
@@ -57,10 +55,10 @@ def read_plan(environment: Mapping[str, str]) -> Plan:
 
 
 def read_fault(environment: Mapping[str, str]) -> bool:
-    """Whether Redis is to be wiped in the middle of the rush."""
+    """Whether to wipe Redis in the middle of the rush."""
     text = environment.get("FAULT", "").strip()
     if text not in ("", FAULT):
-        raise LocalStackError(f"FAULT={text[:40]}: only {FAULT} can be had.")
+        raise LocalStackError(f"FAULT={text[:40]}: the only fault is {FAULT}.")
     return bool(text)
 
 
@@ -68,31 +66,20 @@ def main() -> None:
     """Run the rush, and leave with 0 only if everything holds."""
     plan = read_plan(os.environ)
     send_rush = run_flushed_rush if read_fault(os.environ) else run_rush
-    answers_path, result_path, report_path = (
-        DIRECTORY / name for name in ("answers.jsonl", "result.json", "report.html")
-    )
-    for outdated in (answers_path, result_path, report_path):
+    files, result_path = Files(DIRECTORY / "answers.jsonl", DIRECTORY / "report.html"), DIRECTORY / "result.json"
+    for outdated in (files.answers, files.report, result_path):
         outdated.unlink(missing_ok=True)
     progress = Progress()
     with running_stack(DIRECTORY, progress) as stack:
         site = Site(stack, Workspace(DIRECTORY))
         with progress.step("Opening a campaign and starting the functions' workers"):
             campaign = prepare_rush(site, plan)
-        progress.say(f"The rush: {count(plan.users, 'user')} for {count(plan.capacity, 'coupon')}")
-        outcome = send_rush(site, plan, campaign, answers_path)
-    holds = publish(outcome, result_path, report_path)
-    if not holds:
-        sys.exit(1)
-
-
-def publish(outcome: Outcome, result_path: Path, report_path: Path) -> bool:
-    """Write the result and the report, print the result; whether everything holds."""
+        outcome = send_rush(site, plan, campaign, files, progress)
     result = summarise(outcome)
     result_path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    report_path.write_text(render_report(outcome, result), encoding="utf-8")
     print(describe(result, outcome.verdict))
-    print(f"\n  {report_path.relative_to(ROOT)} has the plots, {result_path.relative_to(ROOT)} the numbers.")
-    return bool(result["holds"])
+    print(f"\n  {files.report.relative_to(ROOT)} has the plots, {result_path.relative_to(ROOT)} the numbers.")
+    sys.exit(not result["holds"])
 
 
 if __name__ == "__main__":

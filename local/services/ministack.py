@@ -50,6 +50,7 @@ def start_aws_endpoint(processes: Processes, workspace: Workspace, port: int) ->
     # Not `python -m ministack`, which listens on one address only. Without workers it serves in this one process.
     binds = [option for address in workspace.addresses for option in ("--bind", f"{address}:{port}")]
     command = [sys.executable, "-m", "hypercorn", "ministack.app:app", *binds, "--workers", "0", "--keep-alive", "75"]
+    command += ["--graceful-timeout", "0"]
     environment = {**workspace.service_environment(), **settings}
     processes.start(Program(LOG, command, environment, folder, workspace.log(LOG), port))
     return f"http://{HOST}:{port}"

@@ -4,7 +4,7 @@ import pytest
 
 from bench.harness.captured import commands, for_user, parsed, script_calls
 from bench.harness.hot_plan import Block, Outcome
-from bench.parts.hot_path import ACCEPTED, PLANS, REFUSED, SOLD_OUT, chart, figures, read_outcome, table
+from bench.parts.hot_path import ACCEPTED, PLANS, REFUSED, SOLD_OUT, figures, read_outcome, table
 from tests.conftest import RedisTestServer
 
 
@@ -35,13 +35,6 @@ def test_the_table_says_how_many_requests_reached_redis_and_what_was_logged() ->
     assert made.rows[2][-3:] == ["0.333", "0", "0.20"]
     assert made.rows[4][-3:] == ["1.000", "100", "0.50"]
     assert made.rows[0][2] == "120"
-
-
-def test_the_chart_marks_both_medians() -> None:
-    drawn = chart(REFUSED, _OUTCOMES[REFUSED])
-    assert drawn.startswith("<svg ")
-    assert ">median<" in drawn
-    assert ">median of the bare calls<" in drawn
 
 
 def test_every_plan_has_a_figure() -> None:

@@ -1,25 +1,22 @@
-"""What the bench writes: result.json, the tables and the page."""
+"""What the bench writes: result.json and the tables."""
 
 from __future__ import annotations
 
+import io
 import json
 from array import array
-from html.parser import HTMLParser
 
 import pytest
 
 from bench.__main__ import parse
-from bench.harness.all_parts import PARTS
 from bench.harness.crowd import a_crowd_of_users
 from bench.harness.mysql_counters import Counters
 from bench.harness.other_service import KINDS, Waits
 from bench.harness.part import Part, Table
-from bench.harness.report import render_report
-from bench.harness.result import figures_table, to_result, to_text
+from bench.harness.result import a_console, figures_table, shown_table, to_result
 from bench.harness.targets import TARGETS
-from bench.parts import bystander, drain, race, redis_costs
+from bench.parts import PARTS, bystander, drain, race, redis_costs
 from bench.rivals import ALL
-from verify.rush.charts import Bar, named_bars
 
 MACHINE = {"cpu": "a <fast> one", "cores": 2, "load_at_start": [0.1, 0.2, 0.3], "date": "2026-11-23T09:00:00+00:00"}
 RIVAL_FIELDS = {
@@ -148,58 +145,13 @@ def test_figures_are_judged() -> None:
     ]
 
 
-def test_a_table_is_aligned_on_the_terminal() -> None:
-    text = to_text(Table("A table", ["name", "number"], [["a", "1"], ["long name", "1,000"]], note="A note."))
+def test_a_table_is_printed_with_its_note() -> None:
+    console = a_console(file=io.StringIO())
+    console.print(shown_table(Table("A table", ["name", "number"], [["a", "1"], ["long [name]", "1,000"]], "A note.")))
 
-    assert text.splitlines()[1:] == [
-        "A table",
-        "  name       number",
-        "  a               1",
-        "  long name   1,000",
-        "",
-        "  A note.",
-    ]
-
-
-class Tags(HTMLParser):
-    """Notes what is opened and what is closed, and every address."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
-        if tag not in {"meta"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        pass
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def test_the_page_is_whole_and_needs_nothing_else() -> None:
-    part = a_race_part()
-    page = render_report({"rivals": part}, to_result({"rivals": part}, MACHINE))
-    tags = Tags()
-    tags.feed(page)
-
-    assert not tags.open
-    assert not tags.addresses
-    assert "a &lt;fast&gt; one" in page
-    assert "of 4 goals reached" in page
-    assert page.count("<svg") == len(part.charts)
-
-
-def test_named_bars_are_as_long_as_their_values() -> None:
-    chart = named_bars("Speed", [Bar("slow & steady", "refused-0", 5), Bar("fast", "accepted", 10)], "a second")
-
-    assert "slow &amp; steady" in chart
-    assert 'width="215.00"' in chart
-    assert 'width="430.00"' in chart
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.split() for line in console.file.getvalue().splitlines() if line.strip("─ ")]
+    assert lines == [["A", "table"], ["name", "number"], ["a", "1"], ["long", "[name]", "1,000"], ["A", "note."]]
 
 
 def test_parts_are_run_in_their_own_order_and_all_when_none_is_named() -> None:

@@ -1,4 +1,4 @@
-"""The outcome of a rush: the numbers of `result.json` and the few lines a person reads."""
+"""The outcome of a rush: the numbers of `result.json`, and a few lines of text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROBLEMS_SHOWN = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What a rush is: how many coupons, how many users want one, how many ask at a time."""
+    """A rush: how many coupons, how many users want one, how many ask at a time."""
 
     capacity: int
     users: int
@@ -23,20 +23,17 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """How many rows MySQL held at an instant, in seconds since 1970."""
-
-    at: float
-    rows: int
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """A rush that is over, drained and judged."""
+    """A rush that is over, drained and checked.
+
+    Attributes:
+        drained_at: when the last row was first seen, in seconds since 1970.
+        fault: the fault that was injected, as in `result.json`.
+    """
 
     plan: Plan
     answers: Sequence[Answer]
-    samples: Sequence[Sample]
+    drained_at: float | None
     verdict: Verdict
     fault: dict[str, Any] | None = None
 
@@ -46,16 +43,19 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
 
     `requests` = `accepted` + `replayed` + the refusals + `read_back` + `no_coupon` + `asked_again` + `errors`.
     """
-    plan, verdict = outcome.plan, outcome.verdict
+    plan, verdict, answers = outcome.plan, outcome.verdict, outcome.answers
     tally = Tally()
-    accepted = [answer for answer in outcome.answers if tally.add(answer) == ACCEPTED]
-    latencies = sorted(answer.latency_ms for answer in outcome.answers)
+    accepted = [answer for answer in answers if tally.add(answer) == ACCEPTED]
+    latencies = sorted(answer.latency_ms for answer in answers)
     errors, unanswered = tally.counts[ERROR], plan.users - len(tally.answered)
+    ended = max((answer.ended for answer in answers), default=0.0)
+    started = min((answer.started for answer in answers), default=0.0)
+    to_drain = max(outcome.drained_at - accepted[-1].ended, 0.0) if accepted and outcome.drained_at else None
     return {
         "users": plan.users,
         "capacity": plan.capacity,
         "concurrency": plan.concurrency,
-        "requests": len(outcome.answers),
+        "requests": len(answers),
         "accepted": len(accepted),
         "replayed": tally.counts[REPLAYED],
         "refused": tally.refused,
@@ -64,7 +64,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "asked_again": tally.counts[ASKED_AGAIN],
         "errors": errors,
         "unanswered": unanswered,
-        "seconds": round(rush_seconds(outcome.answers), 3),
+        "seconds": round(ended - started, 3),
         "p50_ms": percentile(latencies, 50),
         "p90_ms": percentile(latencies, 90),
         "p99_ms": percentile(latencies, 99),
@@ -76,7 +76,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "gaps": verdict.gaps,
         "answers_without_row": verdict.answers_without_row,
         "rows_without_answer": verdict.rows_without_answer,
-        "seconds_to_drain": _seconds_to_drain(accepted, outcome.samples),
+        "seconds_to_drain": None if to_drain is None else round(to_drain, 3),
         "guarantees": {finding.guarantee: finding.holds for finding in verdict.findings},
         "holds": verdict.holds and errors == 0 and unanswered == 0,
         **({"fault": outcome.fault} if outcome.fault else {}),
@@ -84,24 +84,8 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
 
 
 def percentile(ascending: Sequence[float], percent: int) -> float | None:
-    """The nearest-rank percentile: a latency that somebody really had."""
-    if not ascending:
-        return None
-    return ascending[max(math.ceil(len(ascending) * percent / 100), 1) - 1]
-
-
-def rush_seconds(answers: Sequence[Answer]) -> float:
-    """From the first request to the last answer."""
-    if not answers:
-        return 0.0
-    return max(answer.ended for answer in answers) - min(answer.started for answer in answers)
-
-
-def _seconds_to_drain(accepted: Sequence[Answer], samples: Sequence[Sample]) -> float | None:
-    if not accepted or not samples:
-        return None
-    last_row_seen = next(sample.at for sample in samples if sample.rows == samples[-1].rows)
-    return round(max(last_row_seen - max(answer.ended for answer in accepted), 0.0), 3)
+    """The nearest-rank percentile: a latency that occurred."""
+    return ascending[max(math.ceil(len(ascending) * percent / 100), 1) - 1] if ascending else None
 
 
 def headline(result: dict[str, Any]) -> str:
@@ -115,14 +99,14 @@ def headline(result: dict[str, Any]) -> str:
 
 
 def describe(result: dict[str, Any], verdict: Verdict) -> str:
-    """What a person wants to know, in about a dozen lines."""
+    """The outcome in about a dozen lines."""
     refused = ", ".join(f"{number:,} {code}" for code, number in result["refused"].items())
     return "\n".join(
         (
             headline(result),
             "",
             f"  requests   {result['requests']:,} in {result['seconds']:.1f} s, {result['concurrency']} at a time; "
-            f"half within {_ms(result['p50_ms'])}, 99 % within {_ms(result['p99_ms'])}",
+            f"half within {result['p50_ms'] or 0:,.0f} ms, 99 % within {result['p99_ms'] or 0:,.0f} ms",
             f"  accepted   {result['accepted']:,}; the same answer again to {result['replayed']:,}, "
             f"read back by {result['read_back']:,}",
             f"  refused    {refused or 'nobody'}",
@@ -166,10 +150,6 @@ def _fault(fault: dict[str, Any]) -> str:
         f"Redis lost everything at {fault['accepted_before']:,} accepted; {fault['unavailable']:,} times unavailable; "
         f"rebuilt after {fault['rebuilt_after_s']:.1f} s; {count(fault['asked_again'], 'user')} asked again"
     )
-
-
-def _ms(latency: float | None) -> str:
-    return "-" if latency is None else f"{latency:,.0f} ms"
 
 
 def count(number: int, thing: str) -> str:
