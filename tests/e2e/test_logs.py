@@ -110,7 +110,8 @@ def _quarantine_and_overflow(run: Run, campaign_id: str) -> None:
     late = a_claim(campaign_id, 2)
     run.private |= {late.user_id, late.coupon_code}
     run.enqueue(to_body(late))
-    eventually(lambda: run.operate("GET", f"/campaigns/{campaign_id}/stats").body["overflow"], lambda found: found == 1)
+    stats = f"/campaigns/{campaign_id}/stats"
+    eventually(lambda: run.operate("GET", stats).body["overflow"], lambda found: found == 1)
     good = json.loads(to_body(a_claim(campaign_id, 3)))
     run.private |= {good["user_id"], good["coupon_code"]}
     unreadable = [
@@ -124,7 +125,7 @@ def _quarantine_and_overflow(run: Run, campaign_id: str) -> None:
     ]
     for body in unreadable:
         run.enqueue(body)
-    eventually(lambda: run.site.dead_letters, lambda found: found == len(unreadable))
+    eventually(lambda: run.operate("GET", stats).body["dead_letters"], lambda found: found == len(unreadable))
 
 
 def _lose_redis(run: Run, campaign_id: str) -> None:
