@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pymysql
@@ -14,16 +15,29 @@ from firstcome.adapters.mysql.ledger import MysqlLedger
 from firstcome.adapters.mysql.owner import LedgerUser
 from firstcome.domain.errors import LedgerUnavailableError, LoginUnavailableError, SettingsError
 from firstcome.settings import MysqlSettings
+from local.deployment.addresses import MysqlAddress
 from tests.conftest import MysqlTestServer
 from tests.secrets_manager import ARN, SecretsManager, secrets_manager
 
 
+@pytest.fixture
+def address(mysql_server: MysqlTestServer) -> Iterator[MysqlAddress]:
+    """The test's database, and a user who has a password: the one of MYSQL_URL may have none."""
+    made = mysql_server.address
+    if made.password:
+        yield made
+        return
+    mysql_server.execute("CREATE USER connect_test IDENTIFIED BY 'throwaway-password'")
+    mysql_server.execute(f"GRANT ALL PRIVILEGES ON {made.database}.* TO connect_test")
+    yield replace(made, user="connect_test", password="throwaway-password")
+    mysql_server.execute("DROP USER connect_test")
+
+
 @pytest.fixture(autouse=True)
 def secrets(
-    mysql_server: MysqlTestServer, empty_environment: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+    address: MysqlAddress, empty_environment: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SecretsManager]:
     """A function's environment, and a Secrets Manager that holds its login."""
-    address = mysql_server.address
     with secrets_manager() as server:
         for name, text in {
             "MYSQL_HOST": address.host,
@@ -38,7 +52,7 @@ def secrets(
         }.items():
             empty_environment(name, text)
         monkeypatch.setattr(aws, "SECRET_MAX_AGE_SECONDS", 0)
-        _hold(server, mysql_server)
+        _hold(server, address)
         yield server
 
 
@@ -50,8 +64,8 @@ def ledger(secrets: SecretsManager) -> Iterator[MysqlLedger]:
     bootstrap.ledger().close()
 
 
-def _hold(secrets: SecretsManager, server: MysqlTestServer, **changes: str) -> None:
-    login = {"username": server.address.user, "password": server.address.password}
+def _hold(secrets: SecretsManager, address: MysqlAddress, **changes: str) -> None:
+    login = {"username": address.user, "password": address.password}
     secrets.hold(**login | changes)
 
 
@@ -117,12 +131,10 @@ def test_a_session_that_cannot_be_set_up_leaves_no_connection_behind(monkeypatch
     assert not opened[0].open
 
 
-def test_a_rotated_password_is_read_again(
-    ledger: MysqlLedger, secrets: SecretsManager, mysql_server: MysqlTestServer
-) -> None:
+def test_a_rotated_password_is_read_again(ledger: MysqlLedger, secrets: SecretsManager, address: MysqlAddress) -> None:
     """GIVEN a login in use, WHEN it is rotated and the connection is lost, THEN the new one is read."""
     ledger.now()
-    aws._logins()[ARN] = aws.Login(mysql_server.address.user, "the one before")
+    aws._logins()[ARN] = aws.Login(address.user, "the one before")
     ledger.close()
 
     ledger.now()
@@ -130,9 +142,9 @@ def test_a_rotated_password_is_read_again(
 
 
 def test_a_password_that_is_wrong_in_the_secret_too_is_read_twice_and_no_more(
-    ledger: MysqlLedger, secrets: SecretsManager, mysql_server: MysqlTestServer
+    ledger: MysqlLedger, secrets: SecretsManager, address: MysqlAddress
 ) -> None:
-    _hold(secrets, mysql_server, password="wrong")
+    _hold(secrets, address, password="wrong")
     with pytest.raises(LedgerUnavailableError):
         ledger.now()
     assert secrets.times_read == 2
@@ -162,10 +174,9 @@ def test_a_secret_without_a_user_is_named(ledger: MysqlLedger, secrets: SecretsM
 
 
 def test_an_iam_user_logs_in_with_a_new_token_each_time(
-    ledger: MysqlLedger, secrets: SecretsManager, mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
+    ledger: MysqlLedger, secrets: SecretsManager, address: MysqlAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test's server knows no IAM: the token is the user's password here, and TLS is left to test_mysql_tls.py."""
-    address = mysql_server.address
     tokens: list[tuple[str, int, str]] = []
 
     def sign(host: str, port: int, user: str) -> str:
@@ -185,13 +196,12 @@ def test_an_iam_user_logs_in_with_a_new_token_each_time(
 
 
 def test_a_token_that_cannot_be_signed_makes_the_ledger_unavailable(
-    mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
+    address: MysqlAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> str:
         raise LoginUnavailableError("no credentials")
 
     monkeypatch.setattr(aws, "rds_token", fail)
-    address = mysql_server.address
     where = MysqlSettings(address.host, address.port, False, address.database, "", iam_user=address.user)  # noqa: FBT003
     with pytest.raises(LedgerUnavailableError, match="no credentials"):
         connect.connect(where)
@@ -218,10 +228,7 @@ def test_the_owner_gives_the_user_the_password_that_is_in_the_secret_now(
     assert owner._user == LedgerUser("app", "second", 16)
 
 
-def test_the_owner_logs_in_with_a_secret_of_its_own(
-    mysql_server: MysqlTestServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address = mysql_server.address
+def test_the_owner_logs_in_with_a_secret_of_its_own(address: MysqlAddress, monkeypatch: pytest.MonkeyPatch) -> None:
     logins = {ARN: aws.Login("app", "x"), "owner's": aws.Login(address.user, address.password)}
     monkeypatch.setattr(aws, "secret_login", lambda arn, *_: logins[arn])
     monkeypatch.setenv("MYSQL_OWNER_SECRET_ARN", "owner's")

@@ -12,7 +12,7 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.mysql.seating import OwnSeats, Seating
+from firstcome.adapters.mysql.seating import Seating
 from firstcome.adapters.mysql.statements import statement, to_claim, to_column, to_millis, to_record
 from firstcome.domain.campaign import Campaign, CampaignEvent, CampaignRecord, CampaignSort, CampaignState
 from firstcome.domain.claim import (
@@ -67,9 +67,8 @@ class MysqlLedger:
         for campaign_id, some in groupby(distinct, key=attrgetter("campaign_id")):
             left = list(some)
             try:
-                own = self._seat(campaign_id, left)
-                issued += own.issued
-                left = own.unseated
+                held, left = self._seat(campaign_id, left)
+                issued += held
                 if left:
                     others = self._reseat(campaign_id, left)
                     issued += others.issued
@@ -286,7 +285,7 @@ class MysqlLedger:
         ((outcome,),) = self._fetch(name, values)
         return bool(outcome == 1)
 
-    def _seat(self, campaign_id: str, claims: Sequence[Claim]) -> OwnSeats:
+    def _seat(self, campaign_id: str, claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
         return self._in_transaction(lambda cursor: Seating(cursor, campaign_id).seat(claims))
 
     def _reseat(self, campaign_id: str, claims: Sequence[Claim]) -> Settlement:

@@ -6,9 +6,10 @@ twice. A claim that was erased is written under its pseudonym, however late it c
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
+from typing import NamedTuple
 
 from pymysql.cursors import Cursor
 
@@ -25,12 +26,12 @@ _PROBES = 20
 """Ranges that are searched for free seats at most; one that has none is counted anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnSeats:
-    """Claims that have the seat they were accepted for, as its row has them, and those that have not."""
+class Seats(NamedTuple):
+    """What became of claims, as their rows have them, and what can never become of others."""
 
-    issued: list[Claim]
-    unseated: list[Claim]
+    held: list[Claim]
+    refused: list[Overflow]
+    left: list[Claim]
 
 
 class Seating:
@@ -42,47 +43,40 @@ class Seating:
         self._new_rows: Counter[int] = Counter()
         self._uncertain: set[int] = set()
 
-    def seat(self, claims: Sequence[Claim]) -> OwnSeats:
-        """Write the rows of claims whose own seat is free, or theirs already."""
+    def seat(self, claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+        """Write the rows of claims whose own seat is free; return those that have a row, and those that have none."""
         capacity, has_overflow, named = self._read(claims)
-        issued = self._insert([claim for claim in named if claim.sequence <= capacity])
-        if has_overflow and issued:
-            self._mark_seated(issued)
+        own = [claim for claim in named if claim.sequence <= capacity]
+        are_all_new = self._insert(own) and len(own) == len(named)
+        held = named if are_all_new else self._look_up(named).held
+        if has_overflow and held:
+            self._mark_seated(held)
         self._keep_counts()
-        seated = set(issued)
-        return OwnSeats(issued, [claim for claim, name in zip(claims, named, strict=True) if name not in seated])
+        seated = {(claim.user_id, claim.coupon_code) for claim in held}
+        # As they came: a pseudonym is looked up anew in the next transaction.
+        pairs = zip(claims, named, strict=True)
+        return held, [claim for claim, name in pairs if (name.user_id, name.coupon_code) not in seated]
 
     def reseat(self, unseated: Sequence[Claim]) -> Settlement:
         """Find free seats for claims that cannot have their own; keep those without one in overflow."""
         # One at a time looks for free seats, or two would find the same.
         self._cursor.execute(statement("lock_campaign"), (self._campaign_id,))
         capacity, _, left = self._read(unseated)
-        reseated: list[Claim] = []
-        overflow: list[Overflow] = []
+        held, overflow, left = self._look_up(left)
         for _ in range(_ROUNDS):
-            seated, refused, left = self._by_user(left)
-            reseated += seated
-            overflow += refused
-            moved = [
-                replace(claim, sequence=seat)
-                for claim, seat in zip(left, self._free_seats(capacity, len(left)), strict=False)
-            ]
-            if not moved:
+            seats = self._free_seats(capacity, len(left))
+            if not seats:
                 break
-            done = self._insert(moved)
-            reseated += done
-            # By user as well: a claim whose code another one has just got must not vanish with it.
-            seated_now = {(claim.user_id, claim.coupon_code) for claim in done}
-            left = [claim for claim in left if (claim.user_id, claim.coupon_code) not in seated_now]
-            left, refused = self._without_taken_codes(left, moved)
+            self._insert([replace(claim, sequence=seat) for claim, seat in zip(left, sorted(seats), strict=False)])
+            now_held, refused, left = self._look_up(left)
+            held += now_held
             overflow += refused
         overflow += [Overflow(claim, OverflowReason.NO_SEAT) for claim in left]
-        if reseated:
-            self._mark_seated(reseated)
-        if overflow:
-            self._keep_overflow(overflow)
+        if held:
+            self._mark_seated(held)
+        self._keep_overflow(overflow)
         self._keep_counts()
-        return Settlement(issued=reseated, reseated=reseated, overflow=overflow)
+        return Settlement(issued=held, reseated=held, overflow=overflow)
 
     def reseat_overflow(self, limit: int) -> Settlement:
         """Give the claims that have waited longest for a seat those that are free now."""
@@ -106,69 +100,45 @@ class Seating:
         named = [replace(claim, user_id=pseudonyms.get(claim.coupon_code, claim.user_id)) for claim in claims]
         return rows[0][0], bool(rows[0][1]), named
 
-    def _insert(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Insert claims that may be there already; returns those that now have their own row."""
-        if not claims:
-            return []
+    def _insert(self, claims: Sequence[Claim]) -> bool:
+        """Insert claims that may be there already; whether all are new, and as they should be."""
         rows = [
             (claim.campaign_id, claim.sequence, claim.user_id, claim.coupon_code, to_column(claim.accepted_at))
             for claim in claims
         ]
         written = self._cursor.executemany(statement("insert_coupons"), rows) or 0
-        is_bent = self._cursor.warning_count > 0
-        self._note_written(written, Counter(_range_of(claim.sequence) for claim in claims))
-        if written == len(rows) and not is_bent:
-            # All are new, so nothing of anybody else's was in the way; and IGNORE has bent none of them to fit.
-            return list(claims)
-        holders = self._holders(claim.sequence for claim in claims)
-        return [claim for claim in claims if holders.get(claim.sequence) == (claim.user_id, claim.coupon_code)]
-
-    def _note_written(self, written: int, rows: Counter[int]) -> None:
-        """Note how many rows of each range an insert has written, given how many it was asked to."""
-        if written == rows.total():
-            self._new_rows += rows
-        elif len(rows) == 1:
-            self._new_rows += Counter(dict.fromkeys(rows, written))
+        ranges = Counter(_range_of(claim.sequence) for claim in claims)
+        if written == len(rows):
+            self._new_rows += ranges
         elif written:
             # Which of them were new is not known.
-            self._uncertain.update(rows)
+            self._uncertain.update(ranges)
+        # IGNORE bends a value that does not fit, with a warning.
+        return written == len(rows) and self._cursor.warning_count == 0
 
-    def _keep_counts(self) -> None:
-        """Bring the counts up to date. Last in a transaction: from here on, other drains of the campaign wait."""
-        ranges = sorted({*self._new_rows, *self._uncertain})
-        rows = [(self._campaign_id, range_no, self._new_rows[range_no]) for range_no in ranges]
-        self._cursor.executemany(statement("add_to_counts"), rows)
-        for range_no in sorted(self._uncertain):
-            first, last = _bounds(range_no)
-            self._cursor.execute(statement("count_range"), (self._campaign_id, first, last))
-            (issued,) = self._cursor.fetchone() or (0,)
-            self._cursor.execute(statement("set_count"), (issued, self._campaign_id, range_no))
-
-    def _holders(self, sequences: Iterable[int]) -> dict[int, tuple[str, str]]:
-        self._cursor.execute(statement("coupons_by_sequence"), (self._campaign_id, list(sequences)))
-        return {sequence: (user_id, code) for sequence, user_id, code in self._cursor.fetchall()}
-
-    def _by_user(self, claims: Sequence[Claim]) -> tuple[list[Claim], list[Overflow], list[Claim]]:
-        """Part claims into those that have a row, those whose user has another coupon, and the rest, one per user."""
+    def _look_up(self, claims: Sequence[Claim]) -> Seats:
+        """Part claims into those that have a row, those whose user or code has another one, and the rest."""
+        users, codes = [claim.user_id for claim in claims], [claim.coupon_code for claim in claims]
         if not claims:
-            return [], [], []
-        self._cursor.execute(statement("coupons_by_user"), (self._campaign_id, [claim.user_id for claim in claims]))
-        held = {user_id: (sequence, code) for sequence, user_id, code in self._cursor.fetchall()}
-        seated: list[Claim] = []
-        refused: list[Overflow] = []
-        rest: dict[str, Claim] = {}
+            return Seats([], [], [])
+        self._cursor.execute(statement("coupons_of_claims"), (self._campaign_id, users, codes))
+        rows = self._cursor.fetchall()
+        by_user = {user_id: (sequence, code) for sequence, user_id, code in rows}
+        taken = {code for _, _, code in rows}
+        seats = Seats([], [], [])
         for claim in claims:
-            sequence, code = held.get(claim.user_id, (0, ""))
+            sequence, code = by_user.get(claim.user_id, (0, ""))
             if code == claim.coupon_code:
-                seated.append(replace(claim, sequence=sequence))
-            elif code or claim.user_id in rest:
-                refused.append(Overflow(claim, OverflowReason.USER_HAS_COUPON))
+                seats.held.append(replace(claim, sequence=sequence))
+            elif code or claim.coupon_code in taken:
+                reason = OverflowReason.USER_HAS_COUPON if code else OverflowReason.CODE_TAKEN
+                seats.refused.append(Overflow(claim, reason))
             else:
-                rest[claim.user_id] = claim
-        return seated, refused, list(rest.values())
+                seats.left.append(claim)
+        return seats
 
     def _free_seats(self, capacity: int, wanted: int) -> list[int]:
-        """Return free seats, the highest first, from the ranges whose count says that they have some."""
+        """Return the highest free seats, from the ranges whose count says that they have some."""
         if not wanted:
             return []
         self._cursor.execute(statement("ranges"), (self._campaign_id,))
@@ -192,22 +162,6 @@ class Seating:
         seats = (seat for low, high in self._cursor.fetchall() for seat in range(int(high), int(low) - 1, -1))
         return list(islice(seats, wanted))
 
-    def _without_taken_codes(self, left: Sequence[Claim], moved: Sequence[Claim]) -> tuple[list[Claim], list[Overflow]]:
-        """Part off the claims that got no row though their seat stayed free: another claim has their coupon code."""
-        tried = {claim.coupon_code: claim.sequence for claim in moved}
-        if not left or not tried:
-            return list(left), []
-        holders = self._holders(tried.values())
-        rest: list[Claim] = []
-        refused: list[Overflow] = []
-        for claim in left:
-            seat = tried.get(claim.coupon_code)
-            if seat is not None and seat not in holders:
-                refused.append(Overflow(claim, OverflowReason.CODE_TAKEN))
-            else:
-                rest.append(claim)
-        return rest, refused
-
     def _mark_seated(self, issued: Sequence[Claim]) -> None:
         codes = [claim.coupon_code for claim in issued]
         self._cursor.execute(statement("mark_seated"), (self._campaign_id, codes))
@@ -225,6 +179,16 @@ class Seating:
             for item in overflow
         ]
         self._cursor.executemany(statement("insert_overflow"), rows)
+
+    def _keep_counts(self) -> None:
+        """Bring the counts up to date. Last in a transaction: from here on, other drains of the campaign wait."""
+        ranges = sorted({*self._new_rows, *self._uncertain})
+        rows = [(self._campaign_id, range_no, self._new_rows[range_no]) for range_no in ranges]
+        self._cursor.executemany(statement("add_to_counts"), rows)
+        for range_no in sorted(self._uncertain):
+            self._cursor.execute(statement("count_range"), (self._campaign_id, *_bounds(range_no)))
+            ((issued,),) = self._cursor.fetchall()
+            self._cursor.execute(statement("set_count"), (issued, self._campaign_id, range_no))
 
 
 def _range_of(sequence: int) -> int:
