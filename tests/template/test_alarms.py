@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.template.cloudformation import nested, template
+from tests.template.cloudformation import SERVICE, nested, template, variables
 
 _ALARM = "AWS::CloudWatch::Alarm"
+_NAMESPACE = {"Fn::Sub": "Firstcome/${AWS::StackName}"}
+_PARAMETER = {"Ref": "MetricsNamespace"}
 _ALARMS: dict[str, dict[str, Any]] = {
     name: resource["Properties"]
     for document in (template(), *map(nested, ("observability", "gate", "ledger")))
@@ -57,9 +59,43 @@ def _metrics(alarm: dict[str, Any]) -> list[tuple[str, str]]:
     return [(metric["Namespace"], metric["MetricName"]) for metric in found]
 
 
+def _texts(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        return [text for part in node.values() for text in _texts(part)]
+    if isinstance(node, list):
+        return [text for part in node for text in _texts(part)]
+    return [node] if isinstance(node, str) else []
+
+
+def _told(name: str) -> dict[str, Any]:
+    """Return what a nested stack is told."""
+    told: dict[str, Any] = template()["Resources"][name]["Properties"]["Parameters"]
+    return told
+
+
 def test_the_alarms_look_at_metrics_that_there_are() -> None:
-    own = {metric for alarm in _ALARMS.values() for namespace, metric in _metrics(alarm) if namespace == "Firstcome"}
+    own = {
+        metric
+        for alarm in _ALARMS.values()
+        for namespace, metric in _metrics(alarm)
+        if not str(namespace).startswith("AWS/")
+    }
     assert own == {"Overflow", "Accepted", "Replayed", "Refused", "Unavailable"}
+
+
+@pytest.mark.parametrize("function", SERVICE)
+def test_a_stacks_alarms_look_at_its_own_metrics(function: str) -> None:
+    """Two stacks of one account would page for each other, and take back each other's versions."""
+    told = _told("Observability")["MetricsNamespace"]
+    assert told == variables(function)["POWERTOOLS_METRICS_NAMESPACE"] == _NAMESPACE
+    namespaces = {str(namespace) for alarm in _ALARMS.values() for namespace, _ in _metrics(alarm)}
+    assert {name for name in namespaces if not name.startswith("AWS/")} == {str(_NAMESPACE), str(_PARAMETER)}
+
+
+def test_the_dashboard_shows_its_own_stack(dashboard: dict[str, Any]) -> None:
+    shown = [text for text in _texts(dashboard) if "Firstcome" in text or "SEARCH" in text]
+    assert shown
+    assert all("${MetricsNamespace}" in text for text in shown)
 
 
 def test_silence_is_an_alarm_only_for_what_runs_every_minute() -> None:

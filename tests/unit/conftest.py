@@ -103,7 +103,7 @@ def world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     monkeypatch.setattr(
         bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters, made.clock, 0)
     )
-    metrics = Metrics(made.clock)
+    metrics = Metrics(made.clock, "Firstcome/trial")
     monkeypatch.setattr(bootstrap, "metrics", lambda: metrics)
     monkeypatch.setattr(bootstrap, "MonotonicClock", lambda: made.clock)
     monkeypatch.setenv("RELAY_AFTER_SECONDS", "10")

@@ -29,7 +29,7 @@ class Written:
     clock: FakeClock = field(default_factory=FakeClock)
 
     def __post_init__(self) -> None:
-        self.metrics = Metrics(self.clock)
+        self.metrics = Metrics(self.clock, "Firstcome/trial")
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stdout.readouterr().out.splitlines()]
@@ -50,7 +50,7 @@ def test_a_line_is_what_cloudwatch_reads(written: Written) -> None:
     # By its dimensions, and over everything.
     assert line.pop("_aws")["CloudWatchMetrics"] == [
         {
-            "Namespace": "Firstcome",
+            "Namespace": "Firstcome/trial",
             "Dimensions": [[], ["campaign_id", "code"]],
             "Metrics": [{"Name": "Refused", "Unit": "Count"}],
         }

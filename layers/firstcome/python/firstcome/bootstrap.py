@@ -102,7 +102,7 @@ def claim_sender() -> "SqsSender":
 @cache
 def metrics() -> Metrics:
     """Build what counts for CloudWatch."""
-    return Metrics(MonotonicClock())
+    return Metrics(MonotonicClock(), settings.metrics_namespace())
 
 
 @cache

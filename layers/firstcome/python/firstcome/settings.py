@@ -159,6 +159,11 @@ def initialization_type(env: Environment = os.environ) -> str:
     return env.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
 
 
+def metrics_namespace(env: Environment = os.environ) -> str:
+    """Read POWERTOOLS_METRICS_NAMESPACE, which tells two stacks' metrics apart; `Firstcome` where it is not set."""
+    return env.get("POWERTOOLS_METRICS_NAMESPACE", "").strip() or "Firstcome"
+
+
 def aws_region(env: Environment = os.environ) -> str:
     """Read AWS_DEFAULT_REGION, which Lambda sets and boto3 reads too. Raises `SettingsError`."""
     return _text(env, "AWS_DEFAULT_REGION")

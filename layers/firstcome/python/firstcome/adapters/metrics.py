@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from firstcome.domain.times import Millis
     from firstcome.service.ports import Clock
 
-NAMESPACE = "Firstcome"
-
 EVERY_MS = 1_000
 """How long counts are gathered. What an environment has counted last is written with its next request, if there is one;
 what it never writes is this second at most."""
@@ -55,8 +53,9 @@ class Metrics:
     Every metric is written twice: by its dimensions, and over everything, so that an alarm needs to know no campaign.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, namespace: str) -> None:
         self._clock = clock
+        self._namespace = namespace
         self._counts: dict[Dimensions, Counter[Metric]] = {}
         self._campaigns: set[str] = set()
         self._written_at: Millis = clock.now()
@@ -87,7 +86,7 @@ class Metrics:
         counts, self._counts = self._counts, {}
         self._written_at = self._clock.now()
         for dimensions, numbers in counts.items():
-            _write_line(dimensions, numbers)
+            _write_line(self._namespace, dimensions, numbers)
 
     def _counts_of(self, dimensions: dict[str, str]) -> Counter[Metric]:
         key = tuple(dimensions.items())
@@ -99,12 +98,12 @@ class Metrics:
         return counts
 
 
-def _write_line(dimensions: Dimensions, numbers: Counter[Metric]) -> None:
+def _write_line(namespace: str, dimensions: Dimensions, numbers: Counter[Metric]) -> None:
     # Imported when there is something to write, which the first request of an environment does not wait for.
     from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
 
     # No service: it would be one more dimension, and an alarm over everything would not find its metric.
-    line = EphemeralMetrics(namespace=NAMESPACE, service="")
+    line = EphemeralMetrics(namespace=namespace, service="")
     if dimensions:
         line.add_dimensions(**dict(dimensions))
     for metric, number in numbers.items():
