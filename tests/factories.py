@@ -7,7 +7,9 @@ from typing import Any
 
 from firstcome.domain.campaign import Campaign
 from firstcome.domain.claim import Claim, new_coupon_code
+from firstcome.domain.gate import ConfigureResult
 from firstcome.domain.times import from_rfc3339
+from firstcome.service.ports import Gate, Ledger
 
 LONG_AGO = from_rfc3339("2020-01-01T00:00:00Z")
 FAR_AHEAD = from_rfc3339("2099-01-01T00:00:00Z")
@@ -29,6 +31,16 @@ def a_campaign(campaign_id: str = "", *, capacity: int = 10, **changes: Any) -> 
     """Return an open campaign, with the changes given."""
     campaign = Campaign(campaign_id or a_campaign_id(), "Spring sale", capacity, LONG_AGO, FAR_AHEAD)
     return replace(campaign, **changes)
+
+
+def open_campaign(ledger: Ledger, gate: Gate, campaign: Campaign) -> Campaign:
+    """Create a campaign in full, in the ledger and at the gate; returns it with its version."""
+    ledger.create(campaign)
+    record = ledger.update(campaign, 0)
+    assert record
+    gate.register([campaign.campaign_id])
+    assert gate.create(record.campaign) is ConfigureResult.DONE
+    return record.campaign
 
 
 def a_claim(campaign_id: str, sequence: int, user_id: str = "", coupon_code: str = "") -> Claim:

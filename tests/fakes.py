@@ -25,6 +25,7 @@ from firstcome.domain.errors import (
     QueueUnavailableError,
 )
 from firstcome.domain.gate import (
+    ClaimCounts,
     ConfigureResult,
     EraseResult,
     Fence,
@@ -277,7 +278,10 @@ class MemoryGate:
 
     def prepare(self, campaign: Campaign, fence: Fence) -> None:
         """Implement `Gate.prepare`."""
-        self._fenced(fence)[0].campaign = campaign
+        state, found = self._fenced(fence)
+        state.campaign = campaign
+        if not found.phase:
+            state.issued.clear()
 
     def restore_issued(self, claims: Sequence[Claim]) -> None:
         """Implement `Gate.restore_issued`."""
@@ -301,14 +305,23 @@ class MemoryGate:
         left = [claim for claim in claims if claim.user_id > position]
         return left[:3], left[2].user_id if len(left) > 3 else None
 
-    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
+    def add_to_outbox(self, claims: Sequence[Claim]) -> int:
         """Implement `Gate.add_to_outbox`."""
         self._answer()
+        added = 0
         for claim in claims:
             state = self.states.get(claim.campaign_id)
             if state and state.claims.get(claim.user_id) == claim:
+                added += claim.user_id not in state.outbox
                 state.outbox.add(claim.user_id)
                 state.take(claim)
+        return added
+
+    def claim_counts(self, campaign_id: str) -> ClaimCounts:
+        """Implement `Gate.claim_counts`."""
+        self._answer()
+        state = self.states.get(campaign_id, _GateState(None))
+        return ClaimCounts(len(state.claims), len(state.outbox), len(state.issued), len(state.erased))
 
     def list_free(self, fence: Fence) -> bool:
         """Implement `Gate.list_free`, all at once."""

@@ -1,5 +1,7 @@
 """AdminFunction: the operator's routes, and the migration of the ledger by direct invocation."""
 
+import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +23,10 @@ _CAMPAIGNS_MAX = 100
 
 _PATIENCE_MS = 6_000
 """How long a rebuild waits itself for the end of the gate's quiet time; before, it answers that it is too early."""
+
+
+_WORK_SECONDS = 10
+"""How long an operator's call works on a large campaign. The same call again goes on where it stopped."""
 
 
 def lambda_handler(event: Event, context: Any) -> Any:  # noqa: ARG001 - Lambda's signature
@@ -100,7 +106,7 @@ def _coupons(request: Request) -> Answer:
 
 def _rebuild(request: Request) -> Answer:
     rebuild = bootstrap.rebuild(settings.whole_seconds("REBUILD_QUIET_SECONDS"))
-    outcome = rebuild.run(request.campaign_id, patience_ms=_PATIENCE_MS)
+    outcome = rebuild.run(request.campaign_id, _time_limit(), patience_ms=_PATIENCE_MS)
     if isinstance(outcome, Refused):
         return http_api.refused(outcome)
     if isinstance(outcome, StillUnderWay):
@@ -119,6 +125,11 @@ def _rebuild(request: Request) -> Answer:
             "highest_sequence": outcome.highest,
         }
     )
+
+
+def _time_limit() -> Callable[[], bool]:
+    ends_at = time.monotonic() + _WORK_SECONDS
+    return lambda: time.monotonic() < ends_at
 
 
 def _campaign_answer(outcome: GateView | Refused) -> Answer:

@@ -9,7 +9,7 @@ from firstcome.adapters.redis.gate import GateKeys, RedisGate
 from firstcome.domain.campaign import Campaign, Phase
 from firstcome.domain.claim import Admission, Claim, Erasure, new_coupon_code
 from firstcome.domain.errors import GateLostError, GateUnavailableError
-from firstcome.domain.gate import ConfigureResult, EraseResult, Fence, GateState, GateView, Reopened
+from firstcome.domain.gate import ClaimCounts, ConfigureResult, EraseResult, Fence, GateState, GateView, Reopened
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.service.ports import Gate
 from tests.conftest import RedisTestServer
@@ -600,10 +600,38 @@ def test_all_claims_of_a_gate_are_read_and_can_be_put_into_the_outbox_again(worl
     while position is not None:
         page, position = world.gate.claims_page(campaign.campaign_id, position)
         found.update(page)
-    world.gate.add_to_outbox([*list(found)[:2], a_claim(campaign.campaign_id, 1, "not-here")])
+    again = [*list(found)[:2], a_claim(campaign.campaign_id, 1, "not-here")]
+    assert [world.gate.add_to_outbox(again) for _ in range(2)] == [2, 0]
 
     assert found == claims
     assert set(_outbox(world, campaign)) == set(list(found)[:2])
+
+
+def test_claims_are_counted_as_they_go_their_way(world: GateWorld) -> None:
+    campaign = _open(world, capacity=10)
+    assert world.gate.claim_counts(campaign.campaign_id) == ClaimCounts(0, 0, 0, 0)
+    claims = [_apply(world, campaign).claim for _ in range(5)]
+    assert world.gate.claim_counts(campaign.campaign_id) == ClaimCounts(5, 5, 0, 0)
+    world.gate.remove_from_outbox(claims[:4])
+    world.gate.mark_issued([*claims[:2], claims[0]])
+    world.gate.erase(campaign.campaign_id, claims[0].user_id, "erased-1")
+    assert world.gate.claim_counts(campaign.campaign_id) == ClaimCounts(5, 1, 2, 1)
+    assert world.gate.claim_counts("nobody-made-it") == ClaimCounts(0, 0, 0, 0)
+
+
+def test_what_is_not_in_the_ledger_any_more_is_not_shown_as_issued_after_a_rebuild(world: GateWorld) -> None:
+    campaign = _open(world)
+    kept, gone = (_apply(world, campaign).claim for _ in range(2))
+    world.gate.remove_from_outbox([kept, gone])
+    world.gate.mark_issued([kept, gone])
+
+    fence = world.gate.fence(campaign.campaign_id)
+    world.gate.prepare(campaign, fence)
+    world.gate.restore_issued([kept])
+    world.gate.add_to_outbox([gone])
+    _reopen(world, campaign, fence)
+
+    assert [_find(world, campaign, claim.user_id).is_issued for claim in (kept, gone)] == [True, False]
 
 
 def test_campaigns_are_registered_by_their_ids(world: GateWorld) -> None:

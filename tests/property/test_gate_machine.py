@@ -19,7 +19,7 @@ from firstcome.domain.gate import ConfigureResult, GateState, GateView
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.service.rebuild import Rebuild, Rebuilt
 from tests.conftest import RedisTestServer
-from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign
+from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign, open_campaign
 from tests.fakes import FakeClock, MemoryLedger, MemoryQueue
 from tests.property.profile import run_machine
 
@@ -94,14 +94,11 @@ class GateMachine(RuleBasedStateMachine):
 
     @initialize(capacity=capacities)
     def open(self, capacity: int) -> None:
-        self.campaign = a_campaign(capacity=capacity)
+        self.server.client.flushall()
+        self.campaign = open_campaign(self.ledger, self.gates[0], a_campaign(capacity=capacity))
         self.id = self.campaign.campaign_id
         self.keys = GateKeys(self.id)
         self.model = GateModel(capacity)
-        self.ledger.create(self.campaign)
-        self.server.client.flushall()
-        self.gates[0].register([self.id])
-        assert self.gates[0].create(self.campaign)
 
     @rule(user=users, through=st.integers(0, 1))
     def apply(self, user: str, through: int) -> None:
@@ -211,11 +208,11 @@ class GateMachine(RuleBasedStateMachine):
     def rebuild(self) -> None:
         rebuild = Rebuild(self.gates[0], self.ledger, self.queue, self.clock, QUIET_MS)
         found = self.model.state
-        outcome = rebuild.run(self.id, QUIET_MS)
+        outcome = rebuild.run(self.id, lambda: True, QUIET_MS)
         for _ in range(2):
             if found is not GateState.WHOLE and not isinstance(outcome, Rebuilt):
                 self.drain(len(USERS))
-                outcome = rebuild.run(self.id, QUIET_MS)
+                outcome = rebuild.run(self.id, lambda: True, QUIET_MS)
         assert isinstance(outcome, Rebuilt)
         # The first call has fenced what was lost.
         assert outcome.found in {found, GateState.FENCED}

@@ -27,6 +27,7 @@ from firstcome.service.drain import Drain, Message
 from firstcome.service.ports import ClaimQueue, ClaimSender, Gate, Ledger
 from firstcome.service.rate_limit import RateLimit
 from firstcome.service.rebuild import Rebuild
+from firstcome.service.reconcile import Reconcile
 from firstcome.service.relay import Relay
 from firstcome.service.sold_out import SoldOutMemory
 from tests.conftest import MysqlTestServer, RedisTestServer
@@ -67,12 +68,25 @@ class ServiceMachine(RuleBasedStateMachine):
             self.ledger, self.gate, self.queue, self.dead_letters, RateLimit(1000, 2, self.clock), self.clock
         )
         self.rebuild = Rebuild(self.gate, self.ledger, self.queue, self.clock, quiet_ms=0)
-        self.relay = Relay(self.gate, self.queue, self.ledger, self.rebuild, after_ms=0, has_time=lambda: True)
+        self.reconcile = Reconcile(self.gate, self.ledger, self.queue, self.clock, quiet_ms=0)
+        self.relay = Relay(
+            self.gate,
+            self.queue,
+            self.ledger,
+            self.rebuild,
+            self.reconcile,
+            self.clock,
+            after_ms=0,
+            time_left_ms=lambda: PLENTY_MS,
+        )
         self.operator = Campaigns(self.gate, self.ledger, self.dead_letters, self.clock, hold_ms=0)
         self.applications = Applications(self.gate, self.sender, SoldOutMemory(self.clock), self.clock)
         self.told: dict[str, Claim] = {}
         self.rows: dict[int, tuple[str, str]] = {}
         self.snapshot: dict[bytes | str, bytes] = {}
+        self.purged: set[str] = set()
+        self.gone: set[str] = set()
+        """Codes of claims that were purged from the queue and are not at the gate either: two faults at once."""
         self.most_ever = 0
         self.is_honest = True
         """Whether nothing was rolled back behind everybody's back."""
@@ -94,6 +108,8 @@ class ServiceMachine(RuleBasedStateMachine):
             else:
                 answer = self.applications.apply(self.id, user)
             if isinstance(answer, Admission):
+                if user in self.told and self.told[user].coupon_code in self.gone:
+                    del self.told[user]
                 claim = self.told.setdefault(user, answer.claim)
                 assert claim.coupon_code == answer.claim.coupon_code or not self.is_honest
 
@@ -115,7 +131,8 @@ class ServiceMachine(RuleBasedStateMachine):
     def run_relay(self, fault: Fault | None) -> None:
         self._arm(fault)
         with suppress(FirstcomeError):
-            self.relay.run()
+            failures = self.relay.run().failures
+            assert all(isinstance(failure.error, FirstcomeError) for failure in failures)
 
     @rule(capacity=capacities, fault=faults)
     def change(self, capacity: int, fault: Fault | None) -> None:
@@ -130,8 +147,17 @@ class ServiceMachine(RuleBasedStateMachine):
             self.operator.set_paused(self.id, paused=paused)
 
     @rule()
+    def purge(self) -> None:
+        """Lose what is in the queue."""
+        codes = {claim.coupon_code for claim in self.messages.sent} - {code for _, code in self.rows.values()}
+        self.messages.sent.clear()
+        self.purged |= codes
+        self.gone |= codes - self._codes_at_gate()
+
+    @rule()
     def wipe(self) -> None:
         self.server.client.flushall()
+        self._forget_purged()
 
     @rule()
     def take_snapshot(self) -> None:
@@ -145,6 +171,7 @@ class ServiceMachine(RuleBasedStateMachine):
         self.server.client.flushall()
         for key, value in self.snapshot.items():
             self.server.client.restore(key, 0, value)
+        self._forget_purged()
         campaign_key = GateKeys(self.id).campaign
         if is_noticed and self.server.client.exists(campaign_key):
             self.server.client.hset(campaign_key, "run_id", "another")
@@ -169,6 +196,7 @@ class ServiceMachine(RuleBasedStateMachine):
         self._settle()
         kept = {(claim.user_id, claim.coupon_code) for claim in self.real_ledger.overflow(self.id, "", 1000)}
         seated = set(self.rows.values())
+        self.told = {user: claim for user, claim in self.told.items() if claim.coupon_code not in self.gone}
         assert {(claim.user_id, claim.coupon_code) for claim in self.told.values()} <= seated | kept
         if self.is_honest:
             assert not kept - seated
@@ -195,12 +223,23 @@ class ServiceMachine(RuleBasedStateMachine):
         """Let everything run on without faults until nothing is under way any more."""
         self._arm(None)
         for _ in range(5):
-            self.relay.run()
+            failures = self.relay.run().failures
+            assert not failures, [repr(f.error) + repr(f.error.__cause__) for f in failures]
             while self.messages.sent:
                 self.deliver(picks=list(range(11)), again=False, has_junk=False, fault=None)
         assert self.real_gate.state(self.id) is GateState.WHOLE
         assert self.real_gate.counts(self.id).outbox == 0
         self.rows_are_only_added_and_never_too_many()
+
+    def _codes_at_gate(self) -> set[str]:
+        claims, position = self.real_gate.claims_page(self.id, "")
+        assert position is None
+        return {claim.coupon_code for claim in claims}
+
+    def _forget_purged(self) -> None:
+        """Give up what the gate has just forgotten and the queue had lost before."""
+        kept = {code for _, code in self.rows.values()} | {claim.coupon_code for claim in self.messages.sent}
+        self.gone |= self.purged - kept - self._codes_at_gate()
 
     def _arm(self, fault: Fault | None) -> None:
         for name, part in self.parts.items():

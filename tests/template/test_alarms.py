@@ -29,6 +29,8 @@ _METRICS = {
         "RelayRefused",
         "GatesRebuilt",
         "GatesClosed",
+        "RelayFailures",
+        "Missing",
     ),
     *("Issued", "Reseated", "Overflow", "Quarantined", "AcceptToIssue", "Redelivered"),
 }
@@ -80,7 +82,10 @@ def test_the_alarms_look_at_metrics_that_there_are() -> None:
         for namespace, metric in _metrics(alarm)
         if not str(namespace).startswith("AWS/")
     }
-    assert own == {"Overflow", "Accepted", "Replayed", "Refused", "Unavailable"}
+    assert own == {
+        *("Overflow", "Accepted", "Replayed", "Refused", "Unavailable"),
+        *("Missing", "RelayFailures", "GatesClosed"),
+    }
 
 
 @pytest.mark.parametrize("function", SERVICE)

@@ -21,7 +21,7 @@ from firstcome.service.campaigns import Campaigns
 from firstcome.service.drain import Drain
 from firstcome.service.rate_limit import RateLimit
 from firstcome.service.sold_out import SoldOutMemory
-from tests.factories import a_campaign
+from tests.factories import a_campaign, open_campaign
 from tests.fakes import FakeClock, MemoryDeadLetters, MemoryGate, MemoryLedger, MemoryQueue
 from tests.unit import documentation
 
@@ -48,11 +48,7 @@ class World:
 
     def open(self, campaign_id: str = "demo", **changes: Any) -> Campaign:
         """Make a campaign, in the ledger and at the gate."""
-        campaign = a_campaign(campaign_id, **changes)
-        self.ledger.create(campaign)
-        self.gate.register([campaign_id])
-        self.gate.create(campaign)
-        return campaign
+        return open_campaign(self.ledger, self.gate, a_campaign(campaign_id, **changes))
 
 
 def _plain(line: dict[str, Any]) -> dict[str, Any]:

@@ -161,14 +161,12 @@ def test_the_same_request_again_completes_a_change(world: World, port: str, meth
 
 @pytest.mark.parametrize("method", ["register", "create"])
 def test_a_campaign_that_was_made_half_is_completed_by_the_relay(world: World, method: str) -> None:
-    """GIVEN a gate that went down while a campaign was made, WHEN it is asked for again, THEN its gate is rebuilt."""
+    """GIVEN a gate that went down while a campaign was made, THEN the relay's next run makes it."""
     with pytest.MonkeyPatch.context() as broken:
         _fail(broken, world.gate, method, GateUnavailableError("down"))
         assert code_of(_put()) == "unavailable"
     assert code_of(_put()) == "unavailable"
-    assert bootstrap.relay(lambda: True).run().closed == ["demo"]
-    world.clock.sleep(50_000)
-    assert bootstrap.relay(lambda: True).run().rebuilt == ["demo"]
+    bootstrap.relay(lambda: 40_000).run()
     assert _put(capacity=20)["statusCode"] == 200
     assert isinstance(world.gate.apply("demo", "alice", "A" * 16), Admission)
 

@@ -147,7 +147,7 @@ def test_relay_sends_what_was_left_behind(demo: World) -> None:
     assert code_of(_send(apply, "apply")) == "unavailable"
     demo.queue.is_down = False
     demo.clock.sleep(10_000)
-    assert _send(relay, "relay") == {"sent": 1, "refused": 0, "rebuilt": [], "closed": []}
+    assert _send(relay, "relay") == {"sent": 1, "refused": 0, "rebuilt": [], "closed": [], "reconciled": []}
 
 
 def test_an_application_to_no_campaign_is_refused(demo: World) -> None:

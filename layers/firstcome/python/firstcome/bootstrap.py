@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from firstcome.service.campaigns import Campaigns
     from firstcome.service.drain import Drain
     from firstcome.service.rebuild import Rebuild
+    from firstcome.service.reconcile import Reconcile
     from firstcome.service.relay import Relay
 
 REDIS_TIMEOUT_SECONDS = 0.5
@@ -163,17 +164,20 @@ def drain() -> "Drain":
     )
 
 
-def relay(has_time: Callable[[], bool]) -> "Relay":
-    """Build the relay for one invocation, which knows whether it has time left."""
+def relay(time_left_ms: Callable[[], int]) -> "Relay":
+    """Build the relay for one invocation, which knows how much time is left."""
     from firstcome.service.relay import Relay
 
+    quiet_seconds = settings.whole_seconds("REBUILD_QUIET_SECONDS")
     return Relay(
         gate=gate(),
         queue=claim_queue(),
         ledger=ledger(),
-        rebuild=rebuild(settings.whole_seconds("REBUILD_QUIET_SECONDS")),
+        rebuild=rebuild(quiet_seconds),
+        reconcile=reconcile(quiet_seconds),
+        clock=MonotonicClock(),
         after_ms=settings.whole_seconds("RELAY_AFTER_SECONDS") * 1000,
-        has_time=has_time,
+        time_left_ms=time_left_ms,
     )
 
 
@@ -182,6 +186,13 @@ def rebuild(quiet_seconds: int) -> "Rebuild":
     from firstcome.service.rebuild import Rebuild
 
     return Rebuild(gate(), ledger(), claim_queue(), MonotonicClock(), quiet_seconds * 1000)
+
+
+def reconcile(quiet_seconds: int) -> "Reconcile":
+    """Build the comparison of gates with the ledger."""
+    from firstcome.service.reconcile import Reconcile
+
+    return Reconcile(gate(), ledger(), claim_queue(), MonotonicClock(), quiet_seconds * 1000)
 
 
 @cache

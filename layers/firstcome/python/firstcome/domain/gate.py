@@ -116,6 +116,23 @@ class Reopened:
     free: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimCounts:
+    """What a gate has, by number.
+
+    Attributes:
+        claims: of users, those without a seat of their own included.
+        outbox: claims that are not known to be in the queue.
+        issued: sequences that are known to be in the ledger.
+        erased: claims whose user was erased.
+    """
+
+    claims: int
+    outbox: int
+    issued: int
+    erased: int
+
+
 type SeatRange = tuple[int, int]
 """First and last of some sequences in a row."""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from firstcome.domain.campaign import Campaign, CampaignEvent, CampaignRecord, CampaignSort, CampaignState
 from firstcome.domain.claim import Admission, Claim, Erasure, Finding, IssuedCoupon, LedgerCounts, Settlement
 from firstcome.domain.gate import (
+    ClaimCounts,
     ConfigureResult,
     EraseResult,
     Fence,
@@ -130,8 +131,15 @@ class Gate(Protocol):
         A claim that is there throughout is returned at least once. A position of another server begins at the front.
         """
 
-    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
-        """Note that these claims must be sent again; one that the gate does not have as it is given is left out."""
+    def add_to_outbox(self, claims: Sequence[Claim]) -> int:
+        """Note that these claims must be sent again; one that the gate does not have as it is given is left out.
+
+        Returns:
+            How many were not in the outbox before.
+        """
+
+    def claim_counts(self, campaign_id: str) -> ClaimCounts:
+        """Count a gate's claims."""
 
     def list_free(self, fence: Fence) -> bool:
         """List the free sequences of the next block of a fenced gate, once all that somebody has are restored.

@@ -1,7 +1,8 @@
-"""The pace of the drain: how many rows a worker may write, and when."""
+"""How many rows may be written or read in a second, and how long to wait for it."""
 
 from collections.abc import Iterator, Sequence
 
+from firstcome.domain.times import Millis
 from firstcome.service.ports import Clock
 
 CHUNK_MS = 100
@@ -42,3 +43,8 @@ class RateLimit:
                 return
             yield chunk
             self._clock.sleep(max(0, chunk_began + duration - self._clock.now()))
+
+
+def hold(clock: Clock, began: Millis, rows: int, rows_per_second: int) -> None:
+    """Wait until rows that were read from `began` on have taken the time that they are worth."""
+    clock.sleep(max(0, began + rows * 1000 // rows_per_second - clock.now()))

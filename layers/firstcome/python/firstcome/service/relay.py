@@ -1,39 +1,85 @@
-"""Use case of the relay: send every claim that was accepted but is not known to be queued, and heal lost gates."""
+"""Use case of the relay, once a minute: send what was accepted and is not known to be queued, heal what is not whole,
+and find what was lost.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+A fault of one campaign never stops another: whatever goes wrong with it is noted, and the rest goes on. Each part of a
+run has a share of the time and goes on in the next run where it stopped.
+"""
 
-from firstcome.domain.gate import GateState
-from firstcome.service.ports import ClaimQueue, Gate, Ledger
-from firstcome.service.rebuild import CLAIMS_A_ROUND, Rebuild, Rebuilt
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from firstcome.domain.campaign import CampaignRecord, CampaignState
+from firstcome.domain.gate import ClaimCounts, GateView
+from firstcome.domain.refusal import Refused
+from firstcome.domain.times import Millis
+from firstcome.service.alignment import LOCK_WAIT_SECONDS, Alignment
+from firstcome.service.ports import ClaimQueue, Clock, Gate, Ledger
+from firstcome.service.rebuild import CLAIMS_A_ROUND, Rebuild, Rebuilt, StillUnderWay
+from firstcome.service.reconcile import Reconcile, Reconciled
+
+type HasTime = Callable[[], bool]
+type View = GateView | Refused | None
+
+_OUTBOX_SHARE = 0.4
+_HEALING_SHARE = 0.85
+"""Of a run's time, from its beginning, after which the next part gets its turn."""
+
+_SLICE_MS = 4_000
+"""How long one campaign is worked on before the next one gets its turn; an operator's change waits for so long."""
+
+_LOOKS_AT_QUEUE = 3
+_LOOK_EVERY_MS = 1_000
+"""Under a trickle of claims the queue is empty only now and then."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Relayed:
-    """What became of the claims of one campaign that were found outbox.
+    """What became of the claims of one campaign that were found in the outbox.
 
     Attributes:
-        sent: claims the queue confirmed.
-        refused: claims it did not; they stay outbox for the next run.
+        found: claims that were to be sent.
+        sent: those of them that the queue confirmed; the others stay in the outbox for the next run.
     """
 
-    sent: int
-    refused: int
+    found: int = 0
+    sent: int = 0
+
+    @property
+    def refused(self) -> int:
+        """Claims that the queue did not confirm."""
+        return self.found - self.sent
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """An error that one campaign met; the next run tries again. Without a campaign it concerns all of them."""
+
+    campaign_id: str
+    error: Exception
+
+
+@dataclass(slots=True)
 class RelayReport:
     """What a run of the relay did.
 
     Attributes:
-        relayed: by campaign; those that had no outbox claims are not in it.
+        relayed: by campaign; those that had nothing in the outbox are not in it.
         rebuilt: campaigns whose gate was restored from the ledger.
-        closed: campaigns whose gate stays closed until everything under way has settled.
+        closed: campaigns whose gate stays closed for now.
+        reconciled: campaigns whose claims were all compared with the ledger, because their counts differed.
+        missing: by campaign: claims that were sent and are not in the ledger though the queue was empty.
+        failures: what went wrong.
     """
 
-    relayed: dict[str, Relayed]
-    rebuilt: list[str]
-    closed: list[str]
+    relayed: dict[str, Relayed] = field(default_factory=dict)
+    rebuilt: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    reconciled: list[str] = field(default_factory=list)
+    missing: dict[str, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
 
     @property
     def sent(self) -> int:
@@ -45,68 +91,185 @@ class RelayReport:
         """Claims of all campaigns that it did not."""
         return sum(one.refused for one in self.relayed.values())
 
+    @contextmanager
+    def guard(self, campaign_id: str = "") -> Iterator[None]:
+        """Note an error instead of raising it."""
+        try:
+            yield
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it must not stop the other campaigns
+            self.failures.append(Failure(campaign_id, exc))
+
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Sends outbox claims, and has gates rebuilt that are lost or suspect.
-
-    MySQL is asked only when a gate is not whole: the rush must not show there.
+    """Relays, heals and reconciles.
 
     Attributes:
         after_ms: age from which a claim counts as left behind: no apply invocation is still about to send it.
-        has_time: whether there is time for another round.
+        time_left_ms: how much of the invocation's time is left for beginning something.
     """
 
     gate: Gate
     queue: ClaimQueue
     ledger: Ledger
     rebuild: Rebuild
+    reconcile: Reconcile
+    clock: Clock
     after_ms: int
-    has_time: Callable[[], bool]
+    time_left_ms: Callable[[], int]
 
     def run(self) -> RelayReport:
-        """Relay the outbox claims of all campaigns.
+        """Look at all campaigns once.
 
         Raises:
-            GateUnavailableError: the rest stays outbox for the next run.
-            QueueUnavailableError: likewise.
-            LedgerUnavailableError: a gate is not whole, and stays closed.
+            GateUnavailableError: the gate did not tell which campaigns there are. Everything waits for the next run.
+            LedgerUnavailableError: likewise, after the gate was wiped.
         """
-        campaign_ids = self._campaign_ids()
-        relayed = {campaign_id: self._relay(campaign_id) for campaign_id in campaign_ids}
-        rebuilt, closed = self._heal(campaign_ids)
-        return RelayReport({name: one for name, one in relayed.items() if one.sent or one.refused}, rebuilt, closed)
+        report, begun_with = RelayReport(), self.time_left_ms()
 
-    def _campaign_ids(self) -> list[str]:
-        campaign_ids = self.gate.campaign_ids()
-        if campaign_ids is not None:
-            return campaign_ids
-        # The gate was wiped as a whole. The ledger knows which campaigns it had.
-        campaign_ids = self.ledger.campaign_ids()
-        self.gate.register(campaign_ids)
-        return campaign_ids
+        def until(share: float) -> HasTime:
+            return lambda: self.time_left_ms() > begun_with * (1 - share)
 
-    def _heal(self, campaign_ids: list[str]) -> tuple[list[str], list[str]]:
-        rebuilt: list[str] = []
-        closed: list[str] = []
-        for campaign_id in campaign_ids:
-            if self.gate.state(campaign_id) is GateState.WHOLE or not self.has_time():
+        known = Alignment(self.gate, self.ledger).register_all()
+        records = self._records(report)
+        views = self._views(report, {*known, *(records or {})})
+        if records is not None:
+            self._align(report, records, views)
+        suspects = [name for name, view in views.items() if isinstance(view, GateView) and not view.is_available]
+        self._fence(report, suspects)
+        self._send(report, [name for name, view in views.items() if _has_outbox(view)], until(_OUTBOX_SHARE))
+        if records is not None:
+            self._heal(report, suspects, records, until(_HEALING_SHARE))
+            whole = [name for name, view in views.items() if isinstance(view, GateView) and view.is_available]
+            self._reconcile(report, whole, until(1))
+            self._send(report, report.reconciled, until(1))
+        report.closed = [name for name in suspects if name not in report.rebuilt]
+        return report
+
+    def _records(self, report: RelayReport) -> dict[str, CampaignRecord] | None:
+        """Return all campaigns that are not archived, by id; None, and nothing is healed, without the ledger."""
+        with report.guard():
+            return {record.campaign.campaign_id: record for record in self.ledger.active_campaigns()}
+        return None
+
+    def _views(self, report: RelayReport, campaign_ids: Iterable[str]) -> dict[str, View]:
+        views: dict[str, View] = {}
+        for campaign_id in sorted(campaign_ids):
+            with report.guard(campaign_id):
+                views[campaign_id] = self.gate.show(campaign_id)
+        return views
+
+    def _align(self, report: RelayReport, records: Mapping[str, CampaignRecord], views: dict[str, View]) -> None:
+        """Complete what was interrupted between ledger and gate, and settle where they differ."""
+        for campaign_id, view in views.items():
+            if _is_aligned(records.get(campaign_id), view):
                 continue
-            is_rebuilt = isinstance(self.rebuild.run(campaign_id, patience_ms=0), Rebuilt)
-            (rebuilt if is_rebuilt else closed).append(campaign_id)
-        return rebuilt, closed
+            with report.guard(campaign_id), self.ledger.campaign_lock(campaign_id, LOCK_WAIT_SECONDS):
+                Alignment(self.gate, self.ledger).run(campaign_id)
+                views[campaign_id] = self.gate.show(campaign_id)
 
-    def _relay(self, campaign_id: str) -> Relayed:
-        sent = 0
-        while self.has_time():
-            claims = self.gate.outbox(campaign_id, self.after_ms, CLAIMS_A_ROUND)
-            if not claims:
-                break
-            confirmed = self.queue.send_all(claims)
-            if confirmed:
-                # Only now: a claim is never forgotten before the queue has it.
-                self.gate.remove_from_outbox(confirmed)
-            sent += len(confirmed)
-            if len(confirmed) < len(claims):
-                return Relayed(sent, len(claims) - len(confirmed))
-        return Relayed(sent, 0)
+    def _fence(self, report: RelayReport, suspects: Sequence[str]) -> None:
+        """Close all suspect gates before any is healed: the quiet time of each begins now."""
+        ledger_now = None
+        if suspects:
+            with report.guard():
+                ledger_now = self.ledger.now()
+        for campaign_id in suspects:
+            with report.guard(campaign_id):
+                self.gate.fence(campaign_id, ledger_now)
+
+    def _send(self, report: RelayReport, campaign_ids: Sequence[str], has_time: HasTime) -> None:
+        """Send from all outboxes in turn, so that a long one does not hold up the others."""
+        turns = deque(campaign_ids)
+        while turns and has_time():
+            campaign_id = turns.popleft()
+            with report.guard(campaign_id):
+                claims = self.gate.outbox(campaign_id, self.after_ms, CLAIMS_A_ROUND)
+                if not claims:
+                    continue
+                relayed = report.relayed.setdefault(campaign_id, Relayed())
+                relayed.found += len(claims)
+                confirmed = self.queue.send_all(claims)
+                relayed.sent += len(confirmed)
+                if confirmed:
+                    # Only now: a claim is never forgotten before the queue has it.
+                    self.gate.remove_from_outbox(confirmed)
+                if len(confirmed) == len(claims):
+                    turns.append(campaign_id)
+
+    def _heal(
+        self, report: RelayReport, suspects: Sequence[str], records: Mapping[str, CampaignRecord], has_time: HasTime
+    ) -> None:
+        """Rebuild gates: open campaigns first, then those that open soonest, then the others."""
+        if not suspects:
+            return
+        now = self.gate.now()
+        known = [records[name] for name in suspects if name in records]
+        for record in sorted(known, key=lambda record: _urgency(record, now)):
+            campaign_id = record.campaign.campaign_id
+            outcome: object = StillUnderWay(is_restoring=True)
+            while outcome == StillUnderWay(is_restoring=True) and has_time():
+                outcome = None
+                with report.guard(campaign_id):
+                    outcome = self.rebuild.run(campaign_id, self._slice(has_time))
+            if isinstance(outcome, Rebuilt):
+                report.rebuilt.append(campaign_id)
+
+    def _reconcile(self, report: RelayReport, campaign_ids: Sequence[str], has_time: HasTime) -> None:
+        sent = self._counts_of_sent(report, campaign_ids, has_time)
+        # In another order each time, should there not be the time for all of them.
+        turns = deque(random.sample(campaign_ids, len(campaign_ids)))
+        while turns and has_time():
+            campaign_id = turns.popleft()
+            with report.guard(campaign_id):
+                checked = self.reconcile.check(campaign_id, sent.get(campaign_id), self._slice(has_time))
+                if checked.missing:
+                    report.missing[campaign_id] = checked.missing
+                if not isinstance(checked.outcome, Reconciled):
+                    continue
+                if checked.outcome.complete:
+                    report.reconciled.append(campaign_id)
+                else:
+                    turns.append(campaign_id)
+
+    def _counts_of_sent(
+        self, report: RelayReport, campaign_ids: Sequence[str], has_time: HasTime
+    ) -> dict[str, ClaimCounts]:
+        """Return what gates counted before the queue was empty; nothing when it was not seen empty."""
+        with report.guard():
+            for look in range(_LOOKS_AT_QUEUE):
+                if not has_time():
+                    break
+                self.clock.sleep(_LOOK_EVERY_MS if look else 0)
+                counts = {}
+                for campaign_id in campaign_ids:
+                    with report.guard(campaign_id):
+                        counts[campaign_id] = self.gate.claim_counts(campaign_id)
+                if self.reconcile.see_queue():
+                    return counts
+        return {}
+
+    def _slice(self, has_time: HasTime) -> HasTime:
+        ends_at = self.clock.now() + _SLICE_MS
+        return lambda: self.clock.now() < ends_at and has_time()
+
+
+def _has_outbox(view: View) -> bool:
+    return isinstance(view, GateView) and view.outbox > 0
+
+
+def _is_aligned(record: CampaignRecord | None, view: View) -> bool:
+    """Whether ledger and gate agree on a campaign; a gate that is not available is healed instead."""
+    if record is None or record.state is CampaignState.CREATING or not isinstance(view, GateView):
+        return False
+    return not view.is_available or view.campaign == record.campaign
+
+
+def _urgency(record: CampaignRecord, now: Millis) -> tuple[int, int]:
+    campaign = record.campaign
+    if now < campaign.opens_at:
+        return 1, campaign.opens_at
+    if now < campaign.closes_at:
+        # The smallest first: they are back before a large one is.
+        return 0, campaign.capacity
+    return 2, -campaign.closes_at

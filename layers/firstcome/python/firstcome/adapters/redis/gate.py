@@ -11,6 +11,7 @@ from firstcome.domain.campaign import Campaign
 from firstcome.domain.claim import Admission, Claim, Erasure
 from firstcome.domain.errors import GateLostError, GateUnavailableError
 from firstcome.domain.gate import (
+    ClaimCounts,
     ConfigureResult,
     EraseResult,
     Fence,
@@ -221,10 +222,13 @@ class RedisGate:
         text = following.decode()
         return _to_claims(campaign_id, found), None if text == "0" else f"{self._scripts.run_id}:{text}"
 
-    def add_to_outbox(self, claims: Sequence[Claim]) -> None:
+    def add_to_outbox(self, claims: Sequence[Claim]) -> int:
         """Implement `Gate.add_to_outbox`."""
-        for campaign_id, some in _pages(claims):
-            self._scripts.run("resend", campaign_id, *_to_texts(some))
+        return sum(self._scripts.run("resend", campaign_id, *_to_texts(some)) for campaign_id, some in _pages(claims))
+
+    def claim_counts(self, campaign_id: str) -> ClaimCounts:
+        """Implement `Gate.claim_counts`."""
+        return ClaimCounts(*self._scripts.run("claim_counts", campaign_id))
 
     def list_free(self, fence: Fence) -> bool:
         """Implement `Gate.list_free`."""

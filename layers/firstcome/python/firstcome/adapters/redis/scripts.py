@@ -52,13 +52,14 @@ SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     "mark_issued": ("campaign", "accepted", "claims", "issued", "winners", "fence", "taken", "erased"),
     "fence": _REBUILD_KEYS,
     "advance": ("fence",),
-    "prepare": _REBUILD_KEYS,
+    "prepare": (*_REBUILD_KEYS, "issued"),
     "restore": ("campaign", "accepted", "claims", "outbox", "issued", "winners", "fence", "taken"),
     "resend": ("campaign", "accepted", "claims", "outbox", "winners", "fence", "taken"),
     "list_free": _REBUILD_KEYS,
     "reopen": (*_REBUILD_KEYS, "reconcile"),
     "erase": ("campaign", "accepted", "claims", "outbox", "issued", "free", "erased"),
     "note": ("campaign", "reconcile"),
+    "claim_counts": ("claims", "outbox", "issued", "erased"),
 }
 """The keys that each script takes, in its order."""
 

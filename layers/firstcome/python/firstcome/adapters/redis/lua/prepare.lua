@@ -11,8 +11,8 @@ end
 redis.call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
   'state', state, 'version', version)
 if (redis.call('HGET', fence_key, 'phase') or '') == '' then
-  -- Nothing was restored yet, so that no winner is forgotten.
-  redis.call('UNLINK', winners_key)
+  -- Nothing was restored yet, so that neither a winner nor a row is forgotten.
+  redis.call('UNLINK', winners_key, issued_key)
   lay_out_winners(capacity)
 end
 return 'done'
