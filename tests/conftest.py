@@ -22,8 +22,10 @@ from firstcome import bootstrap
 from firstcome.adapters import aws
 from firstcome.adapters.mysql.connect import SESSION_SQL
 from firstcome.adapters.mysql.ledger import MysqlLedger
+from firstcome.adapters.redis.connect import Timeouts, connect
+from firstcome.adapters.redis.credentials import GateCredentials
 from firstcome.adapters.redis.gate import RedisGate
-from firstcome.adapters.redis.resp import RespConnection
+from firstcome.settings import RedisSettings
 from local.deployment.addresses import MysqlAddress
 from local.deployment.stack import running_stack
 from local.deployment.workspace import Workspace
@@ -38,6 +40,10 @@ from tests.e2e.conftest import Service
 collect_ignore = [] if os.environ.get("MYSQL_URL") else ["integration/test_real_mysql.py"]
 
 
+PATIENT = Timeouts(5, 5, 5)
+"""Test machines are busy."""
+
+
 @dataclass(frozen=True)
 class RedisTestServer:
     """A Redis that belongs to the test run; each test finds it empty."""
@@ -45,13 +51,12 @@ class RedisTestServer:
     port: int
     client: "redis.Redis"
 
-    def connection(self, timeout: float = 5) -> RespConnection:
-        """Open one more connection, as the functions do; patient, because test machines are busy."""
-        return RespConnection("127.0.0.1", self.port, timeout)
-
-    def gate(self, replica_acks: int = 0) -> RedisGate:
+    def gate(
+        self, replica_acks: int = 0, credentials: GateCredentials | None = None, timeouts: Timeouts = PATIENT
+    ) -> RedisGate:
         """Make a gate on a connection of its own."""
-        return RedisGate(self.connection(), replica_acks)
+        where = RedisSettings("127.0.0.1", self.port, use_tls=False, replica_acks=replica_acks)
+        return RedisGate(connect(where, credentials, timeouts), replica_acks)
 
 
 @dataclass(frozen=True)

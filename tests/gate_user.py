@@ -1,6 +1,6 @@
 """The functions' user of the stack's own gate, as infra/gate.yaml makes it, on a real server."""
 
-from firstcome.adapters.redis.resp import RespConnection
+from firstcome.adapters.redis.credentials import GateCredentials
 from tests.conftest import RedisTestServer
 from tests.template.cloudformation import nested
 
@@ -9,7 +9,15 @@ PASSWORD = "a-throwaway-password"
 RULES: list[str] = nested("gate")["Resources"]["User"]["Properties"]["AccessString"].split()
 
 
-def connection_as_gate_user(server: RedisTestServer) -> RespConnection:
-    """Make the user, or make it anew, and open a connection as it."""
+class GateUser(GateCredentials):
+    """The user's login."""
+
+    def get_credentials(self) -> tuple[str, str]:
+        """Return name and password."""
+        return NAME, PASSWORD
+
+
+def make_gate_user(server: RedisTestServer) -> GateUser:
+    """Make the user, or make it anew; returns its login."""
     server.client.execute_command("ACL", "SETUSER", NAME, "reset", f">{PASSWORD}", *RULES)
-    return RespConnection("127.0.0.1", server.port, 5, login=lambda _: (NAME, PASSWORD))
+    return GateUser()

@@ -8,9 +8,9 @@ from firstcome.adapters.logs import logger
 from firstcome.adapters.metrics import Metric
 from firstcome.service.relay import RelayReport
 
-_RESERVE_MS = 8_000
-"""Time kept for what was begun last: a login at the gate with a password that was changed (2.5 s), a read of the gate
-(2 s), a batch to the queue (2.5 s), a note at the gate (0.5 s)."""
+_RESERVE_MS = 12_000
+"""Time kept for what was begun last: a login at the gate with a password that was changed (4 s), a read of the gate
+(4.5 s), a batch to the queue (2.5 s), a note at the gate (0.5 s)."""
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from firstcome.adapters.redis.gate import GateKeys, RedisGate
+from firstcome.adapters.redis.gate import GateKeys
 from firstcome.domain.campaign import Campaign, Phase
 from firstcome.domain.claim import Admission, Claim, Erasure, new_coupon_code
 from firstcome.domain.errors import GateLostError, GateUnavailableError
@@ -15,7 +15,7 @@ from firstcome.service.ports import Gate
 from tests.conftest import RedisTestServer
 from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign, a_campaign_id, a_claim, a_user_id
 from tests.fakes import FakeClock, MemoryGate
-from tests.gate_user import connection_as_gate_user
+from tests.gate_user import make_gate_user
 
 
 class GateWorld(Protocol):
@@ -50,7 +50,7 @@ class RedisWorld:
 
     def __init__(self, server: RedisTestServer, *, as_gate_user: bool = False) -> None:
         self.server = server
-        self.gate: Gate = RedisGate(connection_as_gate_user(server)) if as_gate_user else server.gate()
+        self.gate: Gate = server.gate(credentials=make_gate_user(server) if as_gate_user else None)
 
     def lose(self) -> None:
         self.server.client.flushall()

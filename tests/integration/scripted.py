@@ -1,8 +1,8 @@
-"""A server that reads one request and sends given bytes; then it closes the connection, or leaves it open."""
+"""A server that sends given bytes, some for each request; then it closes the connection, or leaves it open."""
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from local.services.ports import HOST
@@ -15,9 +15,9 @@ class Scripted:
         received: what it was sent.
     """
 
-    def __init__(self, reply: bytes, *, closes: bool) -> None:
+    def __init__(self, replies: Sequence[bytes], *, closes: bool) -> None:
         self.received = b""
-        self._reply, self._closes = reply, closes
+        self._replies, self._closes = replies, closes
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self._done = threading.Event()
@@ -28,8 +28,9 @@ class Scripted:
         with suppress(OSError):
             connection, _ = self._listener.accept()
             with connection:
-                self.received = connection.recv(65_536)
-                connection.sendall(self._reply)
+                for reply in self._replies:
+                    self.received += connection.recv(65_536)
+                    connection.sendall(reply)
                 if not self._closes:
                     self._done.wait(30)
 
@@ -43,9 +44,9 @@ class Scripted:
 
 
 @contextmanager
-def scripted(reply: bytes, *, closes: bool = False) -> Iterator[Scripted]:
+def scripted(*replies: bytes, closes: bool = False) -> Iterator[Scripted]:
     """Start one for as long as the context lasts."""
-    server = Scripted(reply, closes=closes)
+    server = Scripted(replies, closes=closes)
     try:
         yield server
     finally:

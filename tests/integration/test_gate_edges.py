@@ -66,7 +66,9 @@ class Scripts:
         return self.run("find", "ann", self.acks)
 
     def fence(self, ledger_now: int | str = "", highest: int = 0) -> Any:
-        return self.run("fence", ledger_now, highest)
+        *reply, run_id = self.run("fence", ledger_now, highest)
+        assert run_id.decode() == self.run_id
+        return reply
 
     def list_free(self, block: int = 8) -> Any:
         return self.run("list_free", *FENCE, block)

@@ -1,19 +1,18 @@
-"""The gate on a real Redis: races, one round trip, lost scripts, lost connections, silent servers."""
+"""The gate on a real Redis: races, one round trip, lost scripts, lost replies, replicas that are waited for."""
 
-import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from firstcome.adapters.redis.connect import Timeouts
 from firstcome.adapters.redis.gate import GateKeys, RedisGate
-from firstcome.adapters.redis.resp import RespConnection, RespTimeoutError
 from firstcome.domain.claim import Admission, new_coupon_code
 from firstcome.domain.errors import GateLostError, GateUnavailableError
 from firstcome.domain.refusal import Refusal, Refused
 from tests.conftest import RedisTestServer
 from tests.factories import a_campaign, a_user_id
+from verify.tcp_proxy import Mode, TcpProxy
 
 THREADS = 100
 
@@ -114,18 +113,6 @@ def test_a_flushed_script_cache_heals(redis_server: RedisTestServer) -> None:
     assert answer.claim.sequence == 2
 
 
-def test_a_connection_closed_since_its_last_use_is_replaced(redis_server: RedisTestServer) -> None:
-    gate = redis_server.gate()
-    campaign_id = _open(gate, 2)
-    gate.apply(campaign_id, "ann", new_coupon_code())
-
-    redis_server.client.client_kill_filter(_type="normal", skipme=True)
-
-    answer = gate.apply(campaign_id, "bob", new_coupon_code())
-    assert isinstance(answer, Admission)
-    assert answer.claim.sequence == 2
-
-
 def test_a_campaign_without_its_counter_never_starts_again_at_one(redis_server: RedisTestServer) -> None:
     gate = redis_server.gate()
     campaign_id = _open(gate, 2)
@@ -190,19 +177,6 @@ def test_what_needs_no_replica_is_answered_without_one(redis_server: RedisTestSe
     assert careful.apply(campaign_id, "bob", new_coupon_code()) == Refused(Refusal.SOLD_OUT)
 
 
-def test_a_claim_is_noted_as_sent_on_a_new_connection_too(redis_server: RedisTestServer) -> None:
-    campaign_id = _open(redis_server.gate(), 2)
-    answer = redis_server.gate().apply(campaign_id, "ann", new_coupon_code())
-    assert isinstance(answer, Admission)
-    another = redis_server.gate()
-
-    another.remove_from_outbox_without_reply(answer.claim)
-
-    assert another.outbox(campaign_id, 0, 10) == []
-    # It knows its server, too.
-    assert isinstance(another.apply(campaign_id, "bob", new_coupon_code()), Admission)
-
-
 def test_a_server_that_is_out_of_memory_admits_nobody_and_half_of_nothing(redis_server: RedisTestServer) -> None:
     gate = redis_server.gate()
     campaign_id = _open(gate, 2)
@@ -218,75 +192,18 @@ def test_a_server_that_is_out_of_memory_admits_nobody_and_half_of_nothing(redis_
     assert (answer.claim.sequence, answer.is_new) == (1, True)
 
 
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A server that takes connections and never answers."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield server.getsockname()[1]
-
-
-def test_a_silent_server_is_asked_once_and_given_up(silent_port: int) -> None:
-    connection = RespConnection("127.0.0.1", silent_port, timeout_seconds=0.2)
-
-    with pytest.raises(GateUnavailableError) as caught:
-        RedisGate(connection).apply("demo", "ann", new_coupon_code())
-
-    assert isinstance(caught.value.__cause__, RespTimeoutError)
-    assert str(silent_port) not in str(caught.value)
-
-
-class CutReply:
-    """A proxy that lets requests through and, while `cuts` is set, closes the connection instead of answering."""
-
-    def __init__(self, port: int) -> None:
-        self._upstream = port
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        self.cuts = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._upstream)) as upstream:
-            while request := client.recv(65536):
-                upstream.sendall(request)
-                reply = upstream.recv(65536)
-                if self.cuts.is_set():
-                    return
-                client.sendall(reply)
-
-
-@pytest.fixture
-def proxy(redis_server: RedisTestServer) -> Iterator[CutReply]:
-    """The proxy, in front of the test's Redis."""
-    made = CutReply(redis_server.port)
-    yield made
-    made.close()
-
-
-def test_a_lost_reply_burns_no_slot(redis_server: RedisTestServer, proxy: CutReply) -> None:
+def test_a_lost_reply_burns_no_slot(redis_server: RedisTestServer) -> None:
     campaign_id = _open(redis_server.gate(), 3)
-    through_proxy = RedisTestServer(proxy.port, redis_server.client).gate()
-    # So that Redis knows the script, and the request that loses its reply is the one that counts.
-    through_proxy.apply(campaign_id, "bob", new_coupon_code())
-    proxy.cuts.set()
-    with pytest.raises(GateUnavailableError):
-        through_proxy.apply(campaign_id, "ann", new_coupon_code())
-    proxy.cuts.clear()
+    with TcpProxy(redis_server.port) as proxy:
+        through_proxy = RedisTestServer(proxy.port, redis_server.client).gate(timeouts=Timeouts(5, 5, 0.5))
+        # So that Redis knows the script, and the request that loses its reply is the one that counts.
+        through_proxy.apply(campaign_id, "bob", new_coupon_code())
+        proxy.set(Mode.MUTE)
+        with pytest.raises(GateUnavailableError):
+            through_proxy.apply(campaign_id, "ann", new_coupon_code())
+        proxy.set(Mode.OPEN)
 
-    answer = through_proxy.apply(campaign_id, "ann", new_coupon_code())
+        answer = through_proxy.apply(campaign_id, "ann", new_coupon_code())
 
     assert isinstance(answer, Admission)
     assert (answer.claim.sequence, answer.is_new) == (2, False)

@@ -57,7 +57,6 @@ def test_nothing_can_be_read_on_the_way(show: Show, trusting: SetVariable) -> No
     with TcpProxy(show(LOCALHOST)) as between:
         trusting("REDIS_PORT", str(between.port))
         assert bootstrap.gate().campaign_ids() == ["spring"]
-        bootstrap.gate()._scripts._connection.disconnect()
 
     assert between.received.startswith(b"\x16\x03")
     assert b"SMEMBERS" not in between.received

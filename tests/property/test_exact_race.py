@@ -62,14 +62,13 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
     start = threading.Barrier(THREADS)
 
     def rush(users: Sequence[str]) -> list[list[bytes]]:
-        connection = redis_server.connection(timeout=60)
-        connection.exchange([["PING"]])
         start.wait(timeout=30)
         answers: list[list[bytes]] = []
         for some in batched(users, 500, strict=False):
-            commands = [[*fixed, run_id, user, f"CODE-{user}", 0, 0] for user in some]
-            answers += connection.exchange(commands)
-        connection.disconnect()
+            pipeline = redis_server.client.pipeline(transaction=False)
+            for user in some:
+                pipeline.execute_command(*fixed, run_id, user, f"CODE-{user}", 0, 0)
+            answers += pipeline.execute()
         return answers
 
     with ThreadPoolExecutor(THREADS) as pool:

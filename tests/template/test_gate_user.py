@@ -4,30 +4,34 @@ That it may do what the gate does is shown by tests/contract/test_gate.py, which
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
-from firstcome.adapters.redis.resp import ReplyError, RespConnection, RespError
+from firstcome.domain.errors import GateLoginError
 from tests.conftest import RedisTestServer
-from tests.gate_user import NAME, RULES, connection_as_gate_user
+from tests.gate_user import NAME, PASSWORD, RULES, GateUser, make_gate_user
 
-_LAYER = Path(__file__).resolve().parents[2] / "layers/firstcome/python/firstcome"
+_ADAPTER = Path(__file__).resolve().parents[2] / "layers/firstcome/python/firstcome/adapters/redis"
 
 
 @pytest.fixture
-def user(redis_server: RedisTestServer) -> RespConnection:
-    """A connection as that user."""
-    return connection_as_gate_user(redis_server)
+def user(redis_server: RedisTestServer) -> Iterator[redis.Redis]:
+    """A client as that user."""
+    make_gate_user(redis_server)
+    with redis.Redis(port=redis_server.port, username=NAME, password=PASSWORD) as client:
+        yield client
 
 
 def _called() -> set[str]:
     """Return the commands of the scripts and of the gate's own calls."""
-    scripts = "".join(path.read_text(encoding="utf-8") for path in (_LAYER / "adapters/redis/lua").glob("*.lua"))
-    gate = "".join((_LAYER / f"adapters/redis/{name}.py").read_text(encoding="utf-8") for name in ("gate", "scripts"))
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (_ADAPTER / "lua").glob("*.lua"))
+    python = "".join(path.read_text(encoding="utf-8") for path in _ADAPTER.glob("*.py"))
     found = re.findall(r"redis\.p?call\('([A-Z]+)'", scripts)
-    # The lists that commands are made from begin with the command.
-    found += re.findall(r"\[\s*\"([A-Z]+)\",", gate)
+    # The tuples and calls that send a command begin with it.
+    found += re.findall(r"\(\"([A-Z]+)\",", python)
     return {command.lower() for command in found}
 
 
@@ -53,23 +57,16 @@ def test_it_may_call_what_is_called_and_nothing_else() -> None:
         ["EVAL", "return redis.call('FLUSHALL')", 0],
     ],
 )
-def test_it_may_not(user: RespConnection, command: list[str | int]) -> None:
-    (reply,) = user.exchange([command])
-    assert isinstance(reply, ReplyError)
-    assert (
-        "NOPERM" in str(reply) or "permission" in str(reply).lower() or "can't run this command" in str(reply).lower()
-    )
+def test_it_may_not(user: redis.Redis, command: list[str | int]) -> None:
+    with pytest.raises(redis.ResponseError, match="(?i)permission|can't run this command"):
+        user.execute_command(*command)
 
 
-def test_nobody_is_let_in_with_a_wrong_password(user: RespConnection, redis_server: RedisTestServer) -> None:
-    stranger = RespConnection("127.0.0.1", redis_server.port, 5, login=lambda _: (NAME, "wrong"))
-    with pytest.raises(RespError, match="refused the login"):
-        stranger.exchange([["INFO", "server"]])
-    assert not stranger.is_connected
+def test_nobody_is_let_in_with_a_wrong_password(redis_server: RedisTestServer) -> None:
+    class Stranger(GateUser):
+        def get_credentials(self) -> tuple[str, str]:
+            return NAME, "wrong"
 
-
-def test_it_logs_in_once_a_connection(user: RespConnection) -> None:
-    for _ in range(2):
-        assert user.exchange([["EXISTS", "firstcome:x"], ["EXISTS", "firstcome:y"]]) == [0, 0]
-    user.disconnect()
-    assert user.exchange([["EXISTS", "firstcome:x"]]) == [0]
+    make_gate_user(redis_server)
+    with pytest.raises(GateLoginError):
+        redis_server.gate(credentials=Stranger()).now()

@@ -85,8 +85,8 @@ _NETWORK = {"VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
         (GIVEN | {"MysqlSecretArn": ""}, ["MysqlComesWithItsSecret"]),
         ({"MysqlSecretArn": SECRET}, ["SecretComesWithItsMysql"]),
         ({"RedisSecretArn": SECRET}, ["RedisSecretComesWithItsRedis"]),
-        (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "7"}, ["RebuildOutlastsApply"]),
-        (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "8"}, []),
+        (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "11"}, ["RebuildOutlastsApply"]),
+        (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "12"}, []),
     ],
 )
 def test_what_does_not_fit_together_is_not_deployed(given: dict[str, str], broken: list[str]) -> None:

@@ -5,11 +5,11 @@ from inspect import signature
 
 import pytest
 
-from firstcome import bootstrap
 from firstcome.adapters import aws
 from firstcome.adapters.mysql import connect as mysql
 from firstcome.adapters.mysql.ledger import MysqlLedger
 from firstcome.adapters.redis import scripts as gate_scripts
+from firstcome.adapters.redis.connect import Timeouts
 from firstcome.service.rebuild import CLAIMS_A_ROUND
 from firstcome.settings import SECONDS_A_ROW_MAX
 from functions.admin import app as admin
@@ -18,12 +18,13 @@ from functions.relay import app as relay
 from tests.template.cloudformation import template
 from tests.template.forms import GIVEN, REDIS_SECRET, Form
 
-_REPLY = bootstrap.REDIS_TIMEOUT_SECONDS
-_GATE = bootstrap.REDIS_TIMEOUT_SECONDS + 3 * _REPLY
-"""A call of the gate at its slowest: connect, ask who it is, and a script that Redis has to be sent again."""
+_REDIS = Timeouts()
+_REPLY = _REDIS.reply
+_GATE = _REDIS.connect + 3 * _REDIS.first + 2 * _REPLY
+"""A call of the gate at its slowest: connect, TLS, AUTH, INFO, and a script that Redis has to be sent again."""
 
-_LOGIN = bootstrap.REDIS_TIMEOUT_SECONDS + _REPLY + aws.SECRET_CONNECT_TIMEOUT_SECONDS + aws.SECRET_READ_TIMEOUT_SECONDS
-"""What a password adds at its slowest: it is refused, and the new one is read, once a call."""
+_LOGIN = _REDIS.connect + 2 * _REDIS.first + aws.SECRET_CONNECT_TIMEOUT_SECONDS + aws.SECRET_READ_TIMEOUT_SECONDS
+"""What a password adds at its slowest: after TLS it is refused, and the new one is read, once a call."""
 
 _SQS = aws.SQS_CONNECT_TIMEOUT_SECONDS + aws.SQS_READ_TIMEOUT_SECONDS
 
@@ -53,7 +54,7 @@ def test_apply_answers_503_itself_however_slow_a_login_is() -> None:
 
 
 def test_no_call_reads_the_password_twice() -> None:
-    from_reading_to_refusal = bootstrap.REDIS_TIMEOUT_SECONDS + _REPLY
+    from_reading_to_refusal = _REDIS.connect + 2 * _REDIS.first
     assert from_reading_to_refusal < aws.SECRET_MAX_AGE_SECONDS
 
 

@@ -8,15 +8,16 @@ docs/decisions/0013-libraries-on-the-hot-path.md.
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from firstcome import settings
 from firstcome.adapters import aws
 from firstcome.adapters.metrics import Metrics
+from firstcome.adapters.redis.connect import connect
+from firstcome.adapters.redis.credentials import credentials
 from firstcome.adapters.redis.gate import HOLD_MS, RedisGate
-from firstcome.adapters.redis.resp import RespConnection
 from firstcome.service.apply import Applications
 from firstcome.service.sold_out import REMEMBER_MS, SoldOutMemory
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from firstcome.service.rebuild import Rebuild
     from firstcome.service.reconcile import Reconcile
     from firstcome.service.relay import Relay
-
-REDIS_TIMEOUT_SECONDS = 0.5
-"""To connect to Redis, and again to wait for each reply; above the WAIT of 0.2 s."""
 
 _TO_SEND_AND_COUNT = ("firstcome.adapters.sqs_sender", "awscrt.auth", "awscrt.io", "aws_lambda_powertools.metrics")
 _TO_READ_A_SECRET = ("aws_lambda_powertools.utilities.parameters", "boto3")
@@ -78,10 +76,7 @@ class MonotonicClock:
 def gate() -> RedisGate:
     """Build the gate."""
     where = settings.RedisSettings.from_env()
-    tls = (lambda: _tls_context(where.host)) if where.use_tls else None
-    login = partial(_gate_login, where) if where.iam_user or where.secret_arn else None
-    connection = RespConnection(where.host, where.port, REDIS_TIMEOUT_SECONDS, tls, login)
-    return RedisGate(connection, where.replica_acks, REMEMBER_MS, HOLD_MS)
+    return RedisGate(connect(where, credentials(where)), where.replica_acks, REMEMBER_MS, HOLD_MS)
 
 
 @cache
@@ -201,19 +196,6 @@ def campaigns() -> "Campaigns":
     from firstcome.service.campaigns import Campaigns
 
     return Campaigns(gate(), ledger(), dead_letters(), MonotonicClock(), HOLD_MS)
-
-
-def _gate_login(where: settings.RedisSettings, refused: tuple[str, str] | None) -> tuple[str, str]:
-    from firstcome.domain.errors import GateUnavailableError, LoginUnavailableError
-
-    try:
-        if where.iam_user:
-            # Another token would be refused too: each is made anew.
-            return refused or (where.iam_user, aws.elasticache_token(where.iam_user, where.iam_cache))
-        username, password = aws.secret_login(where.secret_arn, aws.Login(*refused) if refused else None)
-    except LoginUnavailableError as exc:
-        raise GateUnavailableError(str(exc)) from exc
-    return username or "default", password
 
 
 @cache

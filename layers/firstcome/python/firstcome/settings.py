@@ -18,9 +18,11 @@ class RedisSettings:
     """Where the gate is.
 
     Attributes:
+        is_cluster: a cluster, or ElastiCache Serverless; all keys of a campaign are on one node of it.
         replica_acks: replicas that must have an accepted claim before it is answered.
         iam_user: of ElastiCache, as which connections log in with the function's role; empty for no login.
-        iam_cache: name of the replication group, when there is an `iam_user`.
+        iam_cache: name of the replication group or of the serverless cache, when there is an `iam_user`.
+        iam_resource_type: `ServerlessCache` for a serverless cache; empty for a replication group.
         secret_arn: Secrets Manager secret with the JSON field `password`, and `username` if it is not Redis's default
             user; empty for no login.
     """
@@ -29,21 +31,28 @@ class RedisSettings:
     port: int
     use_tls: bool
     replica_acks: int
+    is_cluster: bool = False
     iam_user: str = ""
     iam_cache: str = ""
+    iam_resource_type: str = ""
     secret_arn: str = ""
 
     @classmethod
     def from_env(cls, env: Environment = os.environ) -> "RedisSettings":
         """Read the REDIS_ variables and GATE_REPLICA_ACKS. Raises `SettingsError`."""
         iam_user = env.get("REDIS_IAM_USER", "")
+        mode = env.get("REDIS_MODE", "single")
+        if mode not in {"single", "cluster"}:
+            raise SettingsError("REDIS_MODE must be single or cluster")
         return cls(
             host=_text(env, "REDIS_HOST"),
             port=_whole(env, "REDIS_PORT", 1, 65535),
             use_tls=_yes_or_no(env, "REDIS_TLS"),
             replica_acks=_whole(env, "GATE_REPLICA_ACKS", 0, 5),
+            is_cluster=mode == "cluster",
             iam_user=iam_user,
             iam_cache=_text(env, "REDIS_IAM_CACHE") if iam_user else "",
+            iam_resource_type=env.get("REDIS_IAM_RESOURCE_TYPE", ""),
             secret_arn=redis_secret_arn(env),
         )
 

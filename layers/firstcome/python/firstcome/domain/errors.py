@@ -21,6 +21,10 @@ class GateLoginError(GateUnavailableError):
     """Redis refused the user or the password."""
 
 
+class GateMisconfiguredError(GateUnavailableError):
+    """Redis is set up so that it may forget claims."""
+
+
 class LoginUnavailableError(FirstcomeError):
     """AWS did not give the login of Redis or MySQL, so nothing was sent to either."""
 

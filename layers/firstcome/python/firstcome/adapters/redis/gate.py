@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import batched
 from typing import Any
 
-from firstcome.adapters.redis.resp import RespConnection
+from firstcome.adapters.redis.connect import HIDDEN, Server
 from firstcome.adapters.redis.scripts import KEY_NAMES, GateScripts
 from firstcome.domain.campaign import Campaign
 from firstcome.domain.claim import Admission, Claim, Erasure
@@ -54,7 +54,7 @@ class GateKeys:
 
 
 class RedisGate:
-    """Implements `ports.Gate` on one connection.
+    """Implements `ports.Gate`.
 
     Args:
         replica_acks: replicas that must have an accepted claim before it counts (WAIT).
@@ -62,10 +62,8 @@ class RedisGate:
         hold_ms: see `HOLD_MS`.
     """
 
-    def __init__(
-        self, connection: RespConnection, replica_acks: int = 0, remember_ms: int = 0, hold_ms: int = 0
-    ) -> None:
-        self._scripts = GateScripts(connection)
+    def __init__(self, server: Server, replica_acks: int = 0, remember_ms: int = 0, hold_ms: int = 0) -> None:
+        self._scripts = GateScripts(server)
         self._replica_acks = replica_acks
         self._remember_ms = remember_ms
         self._hold_ms = hold_ms
@@ -73,7 +71,8 @@ class RedisGate:
     @property
     def weaker_fence(self) -> bool:
         """Implement `Gate.weaker_fence`."""
-        return False
+        _, run_id = self._scripts.call_with_run_id(QUEUE_KEY, lambda _: ("TIME",))
+        return run_id == HIDDEN
 
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`: one round trip, WAIT included."""
@@ -125,38 +124,37 @@ class RedisGate:
 
     def now(self) -> Millis:
         """Implement `Gate.now`."""
-        ((seconds, microseconds),) = self._scripts.call(["TIME"])
+        (seconds, microseconds), _ = self._scripts.call_with_run_id(QUEUE_KEY, lambda _: ("TIME",))
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def campaign_ids(self) -> list[str] | None:
         """Implement `Gate.campaign_ids`."""
-        (found,) = self._scripts.call(["SMEMBERS", CAMPAIGNS_KEY])
-        members = [member.decode() for member in found]
+        members = [member.decode() for member in self._scripts.call("SMEMBERS", CAMPAIGNS_KEY)]
         return sorted(filter(None, members)) if members else None
 
     def register(self, campaign_ids: Iterable[str]) -> None:
         """Implement `Gate.register`. The empty member keeps the set when there is no campaign yet."""
-        self._scripts.call(["SADD", CAMPAIGNS_KEY, "", *campaign_ids])
+        self._scripts.call("SADD", CAMPAIGNS_KEY, "", *campaign_ids)
 
     def archived(self, campaign_id: str) -> bool:
         """Implement `Gate.archived`."""
-        return bool(self._scripts.call(["SISMEMBER", ARCHIVED_KEY, campaign_id])[0])
+        return bool(self._scripts.call("SISMEMBER", ARCHIVED_KEY, campaign_id))
 
     def register_archived(self, campaign_ids: Iterable[str]) -> None:
         """Implement `Gate.register_archived`."""
         for some in batched(campaign_ids, _AT_MOST, strict=False):
-            self._scripts.call(["SADD", ARCHIVED_KEY, *some])
+            self._scripts.call("SADD", ARCHIVED_KEY, *some)
 
     def archive(self, campaign_id: str) -> None:
         """Implement `Gate.archive`. It is noted first, so that a fence raised at this moment is taken back."""
-        self._scripts.call(["SADD", ARCHIVED_KEY, campaign_id])
+        self._scripts.call("SADD", ARCHIVED_KEY, campaign_id)
         self._remove(campaign_id)
-        self._scripts.call(["SREM", CAMPAIGNS_KEY, campaign_id])
+        self._scripts.call("SREM", CAMPAIGNS_KEY, campaign_id)
 
     def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
         """Implement `Gate.remove_from_outbox`."""
         for campaign_id, some in _pages(claims):
-            self._scripts.call(["ZREM", GateKeys(campaign_id).outbox, *(claim.user_id for claim in some)])
+            self._scripts.call("ZREM", GateKeys(campaign_id).outbox, *(claim.user_id for claim in some))
 
     def outbox(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
         """Implement `Gate.outbox`."""
@@ -189,12 +187,11 @@ class RedisGate:
     def fence(self, campaign_id: str, ledger_now: Millis | None = None, highest: int = 0) -> Fence:
         """Implement `Gate.fence`."""
         clock = "" if ledger_now is None else ledger_now
-        since, age_ms, counter, phase, position = self._scripts.run("fence", campaign_id, clock, highest)
-        run_id = self._scripts.run_id
+        since, age_ms, counter, phase, position, run_id = self._scripts.run("fence", campaign_id, clock, highest)
         if self.archived(campaign_id):
             self._remove(campaign_id)
             raise GateLostError(campaign_id)
-        return Fence(campaign_id, run_id, int(since), age_ms, counter, phase.decode(), position.decode())
+        return Fence(campaign_id, run_id.decode(), int(since), age_ms, counter, phase.decode(), position.decode())
 
     def advance(self, fence: Fence, phase: str, position: str) -> None:
         """Implement `Gate.advance`."""
@@ -214,13 +211,13 @@ class RedisGate:
 
     def claims_page(self, campaign_id: str, position: str) -> tuple[list[Claim], str | None]:
         """Implement `Gate.claims_page` by HSCAN, whose cursors are those of one server."""
-        run_id, _, cursor = position.rpartition(":")
         key = GateKeys(campaign_id).claims
-        ((following, found),) = self._scripts.call_with_run_id(
-            lambda now_at: [["HSCAN", key, cursor if run_id == now_at else "0", "COUNT", _AT_MOST]]
+        begun_at, _, cursor = position.rpartition(":")
+        (following, found), run_id = self._scripts.call_with_run_id(
+            key, lambda run_id: ("HSCAN", key, cursor if begun_at == run_id else "0", "COUNT", _AT_MOST)
         )
         text = following.decode()
-        return _to_claims(campaign_id, found), None if text == "0" else f"{self._scripts.run_id}:{text}"
+        return _to_claims(campaign_id, found), None if text == "0" else f"{run_id}:{text}"
 
     def add_to_outbox(self, claims: Sequence[Claim]) -> int:
         """Implement `Gate.add_to_outbox`."""
@@ -250,17 +247,17 @@ class RedisGate:
 
     def erasures(self, campaign_id: str) -> list[Erasure]:
         """Implement `Gate.erasures`."""
-        (found,) = self._scripts.call(["HGETALL", GateKeys(campaign_id).erased])
+        found = self._scripts.call("HGETALL", GateKeys(campaign_id).erased)
         pairs = [(text.decode().split(":"), pseudonym.decode()) for text, pseudonym in batched(found, 2, strict=True)]
         return [Erasure(int(sequence), code, pseudonym) for (sequence, code), pseudonym in pairs]
 
     def note_queue_empty(self, at: Millis) -> None:
         """Implement `Gate.note_queue_empty`."""
-        self._scripts.call(["HSET", QUEUE_KEY, "seen_empty_at", at])
+        self._scripts.call("HSET", QUEUE_KEY, "seen_empty_at", at)
 
     def queue_empty_at(self) -> Millis | None:
         """Implement `Gate.queue_empty_at`. An instant of a clock that was set back since tells nothing."""
-        (at,) = self._scripts.call(["HGET", QUEUE_KEY, "seen_empty_at"])
+        at = self._scripts.call("HGET", QUEUE_KEY, "seen_empty_at")
         return int(at) if at is not None and int(at) <= self.now() else None
 
     def note_reconcile(self, campaign_id: str, notes: Mapping[str, str]) -> None:
@@ -269,7 +266,7 @@ class RedisGate:
 
     def reconcile_notes(self, campaign_id: str) -> dict[str, str]:
         """Implement `Gate.reconcile_notes`."""
-        (found,) = self._scripts.call(["HGETALL", GateKeys(campaign_id).reconcile])
+        found = self._scripts.call("HGETALL", GateKeys(campaign_id).reconcile)
         return {name.decode(): value.decode() for name, value in batched(found, 2, strict=True)}
 
     # Until rebuild, relay and campaigns have moved to the methods above.
@@ -322,17 +319,14 @@ class RedisGate:
         return ConfigureResult(reply.decode())
 
     def _remove(self, campaign_id: str) -> None:
-        self._scripts.call(["UNLINK", *(getattr(GateKeys(campaign_id), name) for name in KEY_NAMES)])
+        self._scripts.call("UNLINK", *(getattr(GateKeys(campaign_id), name) for name in KEY_NAMES))
 
     def _without_a_gate(self, campaign_id: str) -> Refused | None:
         """Tell an archived campaign, one that nobody made (None) and one whose gate is gone apart."""
-        (is_archived,) = self._scripts.call(["SISMEMBER", ARCHIVED_KEY, campaign_id])
-        if is_archived:
+        if self.archived(campaign_id):
             return Refused(Refusal.ARCHIVED)
-        has_campaigns, is_known = self._scripts.call(
-            ["EXISTS", CAMPAIGNS_KEY], ["SISMEMBER", CAMPAIGNS_KEY, campaign_id]
-        )
-        if is_known or not has_campaigns:
+        is_known, is_there = self._scripts.call("SMISMEMBER", CAMPAIGNS_KEY, campaign_id, "")
+        if is_known or not is_there:
             raise GateLostError(campaign_id)
         return None
 

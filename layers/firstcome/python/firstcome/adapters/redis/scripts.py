@@ -1,38 +1,26 @@
-"""Runs the scripts in `firstcome/lua` on a server, and knows which server that is."""
+"""Runs the scripts in the folder `lua`, and knows which keys each takes."""
 
 import hashlib
 import os.path
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from firstcome.adapters.redis.resp import (
-    Command,
-    LoginRefusedError,
-    ReplyError,
-    RespConnection,
-    RespError,
-    RespTimeoutError,
+from redis.exceptions import AuthenticationError, NoScriptError, RedisClusterException, RedisError, ResponseError
+
+from firstcome.adapters.redis.connect import Command, Commands, Server
+from firstcome.domain.errors import (
+    GateLoginError,
+    GateMisconfiguredError,
+    GateUnavailableError,
+    SettingsError,
 )
-from firstcome.domain.errors import GateLoginError, GateUnavailableError
 
 WAIT_MS = 200
 """How long to wait for replicas to confirm a claim; below the connection's read timeout."""
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "lua")
-
-_RUN_ID = re.compile(rb"run_id:([0-9a-f]+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the digest Redis knows it by."""
-
-    source: str
-    sha: str
-
 
 KEY_NAMES = (
     *("campaign", "accepted", "claims", "outbox", "issued", "free"),
@@ -64,6 +52,14 @@ SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
 """The keys that each script takes, in its order."""
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the digest Redis knows it by."""
+
+    source: str
+    sha: str
+
+
 def script_keys(name: str, campaign_id: str) -> list[str]:
     """Return the keys that a script takes, in its order."""
     return [f"firstcome:{{{campaign_id}}}:{key}" for key in SCRIPT_KEYS[name]]
@@ -83,112 +79,68 @@ def _read(name: str) -> str:
 
 
 class GateScripts:
-    """One connection to the gate's server. A Lambda environment serves one request at a time, so it needs no pool."""
+    """Scripts and commands on a server. All raise `GateUnavailableError`: whether one took effect is not known."""
 
-    def __init__(self, connection: RespConnection) -> None:
-        self._connection = connection
-        self.run_id = ""
-        """Of the server that the connection leads to, or last led to."""
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def run(self, name: str, campaign_id: str, *arguments: str | int) -> Any:
-        """Run a script on a campaign's keys; returns its reply. Its first argument is the run id of its own server.
-
-        Raises:
-            GateUnavailableError: whether it took effect is not known.
-        """
-        return self._run_all(name, campaign_id, arguments)[0]
+        """Run a script on a campaign's keys; returns its reply. Its first argument is the run id of its own server."""
+        return self._run(name, campaign_id, arguments)[0]
 
     def run_and_wait(self, replicas: int, name: str, campaign_id: str, *arguments: str | int) -> tuple[Any, bool]:
         """Run a script as `run` does; tells also whether that many replicas have confirmed what it wrote."""
         if not replicas:
             return self.run(name, campaign_id, *arguments), True
-        wait: Command = ["WAIT", replicas, WAIT_MS]
-        reply, confirmed = self._run_all(name, campaign_id, arguments, then=[wait])
+        reply, confirmed = self._run(name, campaign_id, arguments, then=[("WAIT", replicas, WAIT_MS)])
         return reply, confirmed >= replicas
 
-    def call(self, *commands: Command) -> list[Any]:
-        """Send plain commands in one round trip; returns their replies. Raises as `run` does."""
-        return [_raise_if_error(reply) for reply in self._exchange(lambda _: commands)]
+    def call(self, command: str, key: str, *arguments: str | int) -> Any:
+        """Send a plain command on this key; returns its reply."""
+        return self.call_with_run_id(key, lambda _: (command, key, *arguments))[0]
 
-    def call_with_run_id(self, commands: Callable[[str], Sequence[Command]]) -> list[Any]:
-        """Do as `call` with commands that depend on the run id of their server."""
-        return [_raise_if_error(reply) for reply in self._exchange(commands)]
+    def call_with_run_id(self, key: str, command: Callable[[str], Command]) -> tuple[Any, str]:
+        """Send a command that is made for the run id of this key's server; returns its reply and that run id."""
+        run_ids: list[str] = []
 
-    def tell(self, command: Command) -> None:
-        """Send a plain command without waiting for its reply; it may get lost. Later calls come after it.
+        def commands(run_id: str) -> list[Command]:
+            run_ids.append(run_id)
+            return [command(run_id)]
 
-        Raises:
-            GateUnavailableError: whether it took effect is not known.
-        """
-        if not self._connection.is_connected:
-            # A new connection has to be asked for its server first, so there is no time to win.
-            self.call(command)
-            return
-        try:
-            self._connection.tell(command)
-        except RespError as exc:
-            raise GateUnavailableError("the gate was not told") from exc
+        return _raise_if_error(self._exchange(key, commands)[0]), run_ids[-1]
 
-    def _run_all(self, name: str, campaign_id: str, arguments: Command, then: Sequence[Command] = ()) -> list[Any]:
+    def _run(self, name: str, campaign_id: str, arguments: Command, then: Sequence[Command] = ()) -> list[Any]:
         code, keys = script(name), script_keys(name, campaign_id)
 
-        def tail(run_id: str) -> list[str | int]:
-            return [len(keys), *keys, run_id, *arguments]
+        def commands(command: str, which: str) -> Commands:
+            return lambda run_id: [(command, which, len(keys), *keys, run_id, *arguments), *then]
 
-        replies = self._exchange(lambda run_id: [["EVALSHA", code.sha, *tail(run_id)], *then])
-        if _is_error(replies[0], "NOSCRIPT"):
+        replies = self._exchange(keys[0], commands("EVALSHA", code.sha))
+        if isinstance(replies[0], NoScriptError):
             # The script cache is empty after a restart, a failover or SCRIPT FLUSH; EVAL fills it again.
-            replies = self._exchange(lambda run_id: [["EVAL", code.source, *tail(run_id)], *then])
+            replies = self._exchange(keys[0], commands("EVAL", code.source))
         return [_raise_if_error(reply) for reply in replies]
 
-    def _exchange(self, commands: Callable[[str], Sequence[Command]]) -> list[Any]:
-        """Send commands in one round trip and return their replies, error replies included.
-
-        A connection that the server has closed since its last use (a frozen environment, a failover) is replaced once:
-        everything sent here may be repeated, the scripts being idempotent. The commands are made anew for it, from the
-        run id of the server it leads to. A timeout is not tried again, so that a slow Redis is not asked twice.
-        """
-        was_connected = self._connection.is_connected
+    def _exchange(self, key: str, commands: Commands) -> list[Any]:
         try:
-            try:
-                return self._exchange_once(commands)
-            except RespTimeoutError:
-                raise
-            except RespError:
-                if not was_connected:
-                    raise
-                return self._exchange_once(commands)
-        except LoginRefusedError as exc:
-            raise GateLoginError("the gate refused the user or the password") from exc
-        except RespError as exc:
-            raise GateUnavailableError("the gate did not answer") from exc
-
-    def _exchange_once(self, commands: Callable[[str], Sequence[Command]]) -> list[Any]:
-        if not self._connection.is_connected:
-            self.run_id = self._ask_run_id()
-        replies = self._connection.exchange(commands(self.run_id))
-        if any(_is_error(reply, "READONLY") for reply in replies):
-            # The primary was demoted: its address leads to the new one only on a new connection.
-            self._connection.disconnect()
-        return replies
-
-    def _ask_run_id(self) -> str:
-        """Ask who the server of a new connection is; a restart or a failover changes it, so once a connection."""
-        (reply,) = self._connection.exchange([["INFO", "server"]])
-        found = _RUN_ID.search(reply) if isinstance(reply, bytes) else None
-        if not found:
-            # Without it a fence could not be told from the gate's own server.
-            self._connection.disconnect()
-            raise RespError("the server does not tell its run id")
-        return found[1].decode()
+            return self._server.exchange(key, commands)
+        except (RedisError, RedisClusterException, ValueError, OSError) as exc:
+            raise _unavailable(exc) from exc
 
 
-def _is_error(reply: Any, code: str) -> bool:
-    # Anywhere in it: Redis 6.2 puts words of its own before the code of an error within a script.
-    return isinstance(reply, ReplyError) and code in str(reply)
+def _unavailable(error: BaseException) -> Exception:
+    """Say in our words why there was no answer; a login or a cluster wraps the reason."""
+    reason: BaseException | None = error
+    while reason is not None:
+        if isinstance(reason, SettingsError | GateMisconfiguredError):
+            return reason
+        if isinstance(reason, AuthenticationError):
+            return GateLoginError("the gate refused the user or the password")
+        reason = reason.__cause__
+    return GateUnavailableError("the gate did not answer")
 
 
 def _raise_if_error(reply: Any) -> Any:
-    if isinstance(reply, ReplyError):
+    if isinstance(reply, ResponseError):
         raise GateUnavailableError("the gate refused the call") from reply
     return reply

@@ -8,7 +8,7 @@
 -- An instant in the future, by a clock that was set back, counts as now.
 --
 -- Returns {since (ms, the instant that names this fence), its age in ms by the clock that says less, the counter, phase,
---          position}
+--          position, run_id}
 local ledger_now, highest = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 redis.call('HSET', campaign_key, 'run_id', '')
@@ -35,4 +35,4 @@ if ledger_now then
   age = math.min(age, ledger_now - ledger_since)
 end
 local at = redis.call('HMGET', fence_key, 'phase', 'position')
-return {whole(since), age, accepted, at[1] or '', at[2] or ''}
+return {whole(since), age, accepted, at[1] or '', at[2] or '', run_id}
