@@ -1,4 +1,4 @@
-"""A crowd: client processes that ask one request after another, all from the same instant on."""
+"""A crowd: client processes that send one request after another, all from the same instant on."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bench.rivals import ALL
 from bench.rivals.rival import Apply, Campaign
 
 REPEATS = 10
-"""One request in so many comes from a user who asks twice."""
+"""One request in so many comes from a user who applies twice."""
 
 _HEAD_START_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Target:
-    """Whom the crowd asks: a rival, by its key, for the coupons of a campaign."""
+    """A rival, by its key, and the campaign whose coupons the crowd wants."""
 
     site: Site
     key: str
@@ -31,12 +31,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Asked:
-    """What one client saw.
+    """The requests of one client.
 
     Attributes:
         seconds: how long each request took.
         ended: when the last one was answered, by the machine's monotonic clock.
-        cpu_seconds: what the client's process spent.
+        cpu_seconds: of the client's process.
     """
 
     seconds: array[float]
@@ -47,7 +47,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Rush:
-    """What all clients saw."""
+    """The requests of all clients."""
 
     seconds: float
     latencies: Sequence[float]
@@ -62,7 +62,7 @@ class Rush:
 
 @dataclass
 class _Client:
-    """The state of a client's process between being told whom to ask for, and the start."""
+    """The state of a client's process between two calls."""
 
     apply: Apply | None = None
     users: Sequence[str] = ()
@@ -72,7 +72,7 @@ _client = _Client()
 
 
 def a_crowd_of_users(users: int, seed: int) -> list[str]:
-    """The users of all requests in their order: of every ten requests, one comes from somebody who asks twice."""
+    """The users of all requests, in order: of every ten requests, one repeats a user."""
     chance = random.Random(seed)
     once = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(users)]
     asking = once + chance.sample(once, users // (REPEATS - 1))
@@ -81,9 +81,9 @@ def a_crowd_of_users(users: int, seed: int) -> list[str]:
 
 
 def rush(crowd: Sequence[Worker], target: Target, users: Sequence[str], most: float) -> Rush:
-    """Let all users ask; nobody asks any more after `most` seconds."""
+    """Let all users apply, for `most` seconds at most."""
     call_all(crowd, get_ready, [(target, users[number :: len(crowd)]) for number in range(len(crowd))])
-    # What the clients sent to get warm is not part of it.
+    # Messages of the clients' warm-up.
     target.site.take_messages()
     start = time.monotonic() + _HEAD_START_SECONDS
     asked: list[Asked] = call_all(crowd, ask, [(start, start + most)] * len(crowd))
@@ -102,7 +102,7 @@ def get_ready(target: Target, users: Sequence[str]) -> None:
 
 
 def ask(start: float, end: float) -> Asked:
-    """Ask for one user after another, in a client's process."""
+    """Apply for one user after another, in a client's process."""
     apply, users = _client.apply, _client.users
     assert apply is not None  # noqa: S101 - get_ready was called
     seconds = array("d")
@@ -122,7 +122,7 @@ def ask(start: float, end: float) -> Asked:
 
 
 def arrive(start: float, end: float, every: float) -> Asked:
-    """Ask for a new user every so many seconds, in a client's process; one after the other when that is too fast."""
+    """Apply for a new user every so many seconds, in a client's process; without a pause if that is too fast."""
     apply = _client.apply
     assert apply is not None  # noqa: S101 - get_ready was called
     seconds = array("d")

@@ -16,9 +16,10 @@ from local.services.programs import find_program
 
 
 def describe_machine() -> dict[str, Any]:
-    """What a reader needs to judge the absolute numbers, as of the start of the bench."""
+    """What a reader needs to judge the absolute numbers, at the start of the bench."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     return {
-        "cpu": _cpu_model(),
+        "cpu": model[1] if model else platform.machine(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "python": platform.python_version(),
@@ -30,19 +31,11 @@ def describe_machine() -> dict[str, Any]:
 
 
 def load() -> list[float]:
-    """The load average of 1, 5 and 15 minutes: who else is at work here."""
+    """The load average of 1, 5 and 15 minutes: a machine with other work measures badly."""
     return [round(value, 2) for value in os.getloadavg()]
 
 
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "model name":
-            return value.strip()
-    return platform.machine()
-
-
 def _version_of(program: str) -> str:
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"\d+\.\d+[^\s,]*", told)
-    return found[0] if found else told.strip()
+    output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"\d+\.\d+[^\s,]*", output)
+    return found[0] if found else output.strip()

@@ -1,22 +1,23 @@
-"""The servers that a part of the bench measures on: a real Redis, a real MariaDB, and the bench's own SQS endpoint."""
+"""The servers that a part of the bench measures on: a real Redis, a real MariaDB, and an SQS that answers at once."""
 
 from __future__ import annotations
 
-import http.client
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pymysql
+import redis
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from bench.harness.sqs_endpoint import COUNTS, TAKE, start_endpoint
 from local.deployment.addresses import MysqlAddress
+from local.deployment.stack import running_processes
 from local.deployment.workspace import Workspace
+from local.progress import Progress
+from local.services import aws_stub
 from local.services.mariadb_server import LOG, install_database, start_mariadb
 from local.services.ports import HOST, with_free_port
 from local.services.processes import ROOT, Processes
@@ -25,7 +26,7 @@ from local.services.redis_server import start_redis
 FOLDER = ROOT / ".local" / "bench"
 REGION = "eu-west-1"
 
-# Each commit is flushed. A log too small for the rush would measure its checkpoints.
+# Each commit is flushed. A smaller log would measure its checkpoints.
 MARIADB_OPTIONS = (
     "--innodb-flush-log-at-trx-commit=1",
     "--innodb-log-file-size=512M",
@@ -36,7 +37,7 @@ MARIADB_OPTIONS = (
 
 @dataclass(frozen=True)
 class Site:
-    """Where the servers of one part are."""
+    """The ports and processes of one part's servers."""
 
     redis_port: int
     redis_pid: int
@@ -46,7 +47,7 @@ class Site:
     aws_pid: int
 
     def environment(self, rows_per_second: int = 500) -> dict[str, str]:
-        """The variables that the functions read; the drain keeps the pace given."""
+        """The functions' variables; the drain keeps to this rate."""
         endpoint = f"http://{HOST}:{self.aws_port}"
         return {
             "AWS_ACCESS_KEY_ID": "local",
@@ -55,7 +56,7 @@ class Site:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": endpoint,
-            # No account of the user's is looked at.
+            # The user's own accounts do not count.
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -91,50 +92,30 @@ class Site:
             ssl_disabled=True,
         )
 
+    def connect_to_redis(self) -> redis.Redis:
+        """One client with its pool, connected."""
+        client = redis.Redis(host=HOST, port=self.redis_port)
+        client.ping()
+        return client
+
     def take_messages(self) -> list[str]:
         """The bodies sent to the queue since the last call."""
-        bodies: list[str] = self._ask_endpoint(TAKE)["bodies"]
+        bodies: list[str] = aws_stub.ask(self.aws_port, aws_stub.TAKE)
         return bodies
-
-    def aws_calls(self) -> dict[str, int]:
-        """How often each AWS action was called."""
-        return self._ask_endpoint(COUNTS)
-
-    def _ask_endpoint(self, path: str) -> dict[str, Any]:
-        connection = http.client.HTTPConnection(HOST, self.aws_port, timeout=30)
-        try:
-            connection.request("GET", path)
-            reply: dict[str, Any] = json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-        return reply
 
 
 @contextmanager
 def running_site(part: str) -> Iterator[Site]:
-    """Start the servers of a part in a folder of its own, empty, and stop them at the end."""
-    with started_site(FOLDER / part) as site:
-        yield site
+    """Start the servers of a part in a folder of its own, and stop them at the end."""
+    with running_processes(FOLDER / part, Progress(io.StringIO())) as (processes, workspace):
+        yield start_site(processes, workspace)
 
 
-@contextmanager
-def started_site(folder: Path) -> Iterator[Site]:
-    """Start the servers with their data below `folder`, and stop them at the end."""
-    workspace = Workspace(folder)
-    with workspace.locked():
-        workspace.empty()
-        processes = Processes()
-        try:
-            yield _start(processes, workspace)
-        finally:
-            processes.stop()
-            workspace.discard_data()
-
-
-def _start(processes: Processes, workspace: Workspace) -> Site:
+def start_site(processes: Processes, workspace: Workspace) -> Site:
+    """Start the servers of a part."""
     install_database(processes, workspace)
     mysql = with_free_port(lambda port: start_mariadb(processes, workspace, port, MARIADB_OPTIONS))
     gate = with_free_port(lambda port: start_redis(processes, workspace, port))
     secret = json.dumps({"username": mysql.user, "password": mysql.password})
-    endpoint = start_endpoint(processes, workspace, secret)
-    return Site(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), endpoint.port, endpoint.pid)
+    aws_port = aws_stub.start_aws_stub(processes, workspace, secret)
+    return Site(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), aws_port, processes.pid(aws_stub.NAME))

@@ -1,29 +1,24 @@
 """Processes that make calls for the bench: each stands for one warm environment, with clients of its own.
 
-They come from a fork server that has imported the drivers once, so that many of them start quickly, and that has none
-of the launcher's descriptors: when the launcher goes, its pipes close and the workers end.
+They come from a fork server that has imported the drivers once, so that many of them start quickly.
 """
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import sys
-import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from bench.harness.priority import step_back
-from local.errors import LocalStackError
-from local.services.processes import ROOT
+from local.errors import PR_SET_PDEATHSIG, LocalStackError
 
-LOG = ROOT / ".local" / "bench" / "workers.log"
-END_SECONDS = 2.0
 _IMPORTED_ONCE = ["bench.harness.handlers", "boto3", "botocore.config", "pymysql", "redis", "redis.lock"]
 
 
@@ -38,47 +33,36 @@ class Worker:
         """`prepare`: a module's own function that the process calls first."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_IMPORTED_ONCE)
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, prepare), daemon=True)
-        self._process.start()
-        theirs.close()
+        self._pool = ProcessPoolExecutor(1, context, _prepare, (prepare,))
+        # Not waited for, so that many start at the same time.
+        self._started = self._pool.submit(os.getpid)
 
     @property
     def pid(self) -> int:
         """Its process."""
-        assert self._process.pid is not None  # noqa: S101 - it was started
-        return self._process.pid
+        return outcome(self._started)
 
-    def begin(self, call: Callable[..., Any], *arguments: Any) -> None:
-        """Have the worker start a call, which must be a module's own function."""
-        self._pipe.send((call, arguments))
+    def begin[**P, T](self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Start a call, which must be a module's own function."""
+        return self._pool.submit(call, *arguments, **named)
 
-    def outcome(self) -> Any:
-        """Wait for the end of the call, and return what it returned."""
-        try:
-            failed, outcome = self._pipe.recv()
-        except EOFError as exc:
-            raise LocalStackError("A process of the bench ended by itself.") from exc
-        if failed:
-            raise LocalStackError(f"A process of the bench failed: {outcome}", LOG)
-        return outcome
+    def call[**P, T](self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Make a call and return its outcome."""
+        return outcome(self.begin(call, *arguments, **named))
 
-    def call[**P, T](self, call: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
-        """Run a call in the worker and return its outcome."""
-        self.begin(call, *arguments)
-        outcome: T = self.outcome()
-        return outcome
+    def stop(self) -> None:
+        """End the process, in whatever call it is."""
+        with suppress(ProcessLookupError, LocalStackError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._pool.shutdown()
 
-    def dismiss(self) -> None:
-        """Let the process end after the call it is in."""
-        self._pipe.close()
 
-    def stop(self, deadline: float) -> None:
-        """Wait for the end of the process until then, by the monotonic clock; then end it."""
-        self._process.join(max(0.0, deadline - time.monotonic()))
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+def outcome[T](call: Future[T]) -> T:
+    """Wait for the end of a call, and return its outcome."""
+    try:
+        return call.result()
+    except BrokenProcessPool as error:
+        raise LocalStackError("A process of the bench ended by itself.") from error
 
 
 @contextmanager
@@ -91,17 +75,13 @@ def workers(count: int, prepare: Callable[[], None] = do_nothing) -> Iterator[Se
         yield crowd
     finally:
         for worker in crowd:
-            worker.dismiss()
-        deadline = time.monotonic() + END_SECONDS
-        for worker in crowd:
-            worker.stop(deadline)
+            worker.stop()
 
 
 def call_all(crowd: Sequence[Worker], call: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Run a call in each worker at the same time, each with arguments of its own; return their outcomes in order."""
-    for worker, some in zip(crowd, arguments, strict=True):
-        worker.begin(call, *some)
-    return [worker.outcome() for worker in crowd]
+    """Make a call in each worker at the same time, each with arguments of its own; returns the outcomes in order."""
+    begun = [worker.begin(call, *some) for worker, some in zip(crowd, arguments, strict=True)]
+    return [outcome(each) for each in begun]
 
 
 def stand_back() -> None:
@@ -110,32 +90,11 @@ def stand_back() -> None:
     step_back(os.getpid())
 
 
-def _serve(pipe: Connection, prepare: Callable[[], None]) -> None:
-    # A Ctrl-C in the terminal reaches this process too; the launcher decides.
+def _prepare(prepare: Callable[[], None]) -> None:
+    # A Ctrl-C in the terminal reaches this process too; the launcher decides. It ends with the fork server, and that
+    # with the launcher.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The functions write their metrics there, and Lambda would read them; nobody does here.
-    with open(os.devnull, "w", encoding="utf-8") as sys.stdout:
-        _answer(pipe, prepare)
-
-
-def _answer(pipe: Connection, prepare: Callable[[], None]) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The functions write their metrics there, for Lambda to read.
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     prepare()
-    # The launcher has closed its end: it is done, or gone.
-    with suppress(EOFError, ConnectionError):
-        while True:
-            call, arguments = pipe.recv()
-            pipe.send(_run(call, arguments))
-
-
-def _run(call: Callable[..., Any], arguments: Sequence[Any]) -> tuple[bool, Any]:
-    try:
-        return False, call(*arguments)
-    except Exception as exc:  # noqa: BLE001 - the launcher reports it
-        _write_log(LOG)
-        return True, f"{type(exc).__name__}: {exc}"
-
-
-def _write_log(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as log:
-        log.write(traceback.format_exc())

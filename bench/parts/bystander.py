@@ -13,13 +13,12 @@ import psutil
 
 from bench.harness import handlers
 from bench.harness.crowd import Asked, Target, arrive, get_ready
-from bench.harness.load import read_load
 from bench.harness.numbers import percentile, rounded, shown, sized
 from bench.harness.other_service import KINDS, Waits, make_orders, use_mysql
 from bench.harness.part import Bars, Part, Table
 from bench.harness.priority import halves, keep_to, step_back
 from bench.harness.servers import Site, running_site
-from bench.harness.workers import Worker, stand_back, workers
+from bench.harness.workers import Worker, outcome, stand_back, workers
 from bench.parts.drain import some_rows, to_body
 from bench.rivals import ALL
 from bench.rivals.rival import Campaign
@@ -81,8 +80,7 @@ class Felt:
     rows: int = 0
     generator_cpu_seconds: float = 0.0
     database_cpu_seconds: float = 0.0
-    others: list[float] = field(default_factory=list)
-    stolen: list[float] = field(default_factory=list)
+    stolen_seconds: float = 0.0
     seconds: float = 0.0
 
     def at(self, percent: float) -> float:
@@ -106,20 +104,18 @@ class Stage:
             self._prepare(condition)
         start = time.monotonic() + SETTLE_SECONDS
         end = start + seconds_a_window()
-        database_before, generator_before, load_before = self._database_cpu(), self._generator_cpu(), read_load()
+        database_before, generator_before, stolen_before = self._database_cpu(), self._generator_cpu(), stolen_seconds()
         # The rush is under way when the bystander's first query counts.
-        self.bystander.begin(use_mysql, self.site, start, end, 1 / QUERIES_PER_SECOND)
+        watching = self.bystander.begin(use_mysql, self.site, start, end, 1 / QUERIES_PER_SECOND)
         asked, rows = self._rush(condition, start - SETTLE_SECONDS, end)
-        waits: Waits = self.bystander.outcome()
+        waits = outcome(watching)
         felt.waits.add(waits)
         felt.p99_of_rounds[round_number] = percentile(waits.all_ms(), 99)
         felt.claims += sum(one.accepted for one in asked)
         felt.rows += rows
         felt.generator_cpu_seconds += self._generator_cpu() - generator_before
         felt.database_cpu_seconds += self._database_cpu() - database_before
-        load = read_load().since(load_before)
-        felt.others.append(max(0.0, load.others) / load.at)
-        felt.stolen.append(load.stolen / load.at)
+        felt.stolen_seconds += stolen_seconds() - stolen_before
         felt.seconds += end - start + SETTLE_SECONDS
         self.site.take_messages()
 
@@ -147,24 +143,25 @@ class Stage:
         rival = ALL[condition.rival]
         campaign = Campaign(f"rush-{uuid.uuid4()}", CAPACITY)
         self.helper.call(rival.prepare, self.site, campaign)
-        for client in self.clients:
-            client.begin(get_ready, Target(self.site, rival.key, campaign), ())
+        target = Target(self.site, rival.key, campaign)
+        begun = [client.begin(get_ready, target, ()) for client in self.clients]
         for drain in self.drains if condition.pace else ():
             backlog = Campaign(f"backlog-{uuid.uuid4()}", CAPACITY)
             self.helper.call(handlers.put_campaign, backlog.campaign_id, backlog.capacity)
-            drain.begin(get_backlog, self.site, condition, backlog)
-        for worker in (*self.clients, *(self.drains if condition.pace else ())):
-            worker.outcome()
+            begun.append(drain.begin(get_backlog, self.site, condition, backlog))
+        for each in begun:
+            outcome(each)
 
     def _rush(self, condition: Condition, start: float, end: float) -> tuple[list[Asked], int]:
         clients = self.clients if condition.rival else ()
         drains = self.drains if condition.pace else ()
         every = len(self.clients) / condition.claims_per_second if condition.claims_per_second else 0.0
-        for number, client in enumerate(clients):
+        asking = [
             client.begin(arrive, start + every * number / len(self.clients), end, every)
-        for drain in drains:
-            drain.begin(drain_backlog, end)
-        return [client.outcome() for client in clients], sum(drain.outcome() for drain in drains)
+            for number, client in enumerate(clients)
+        ]
+        draining = [drain.begin(drain_backlog, end) for drain in drains]
+        return [outcome(each) for each in asking], sum(outcome(each) for each in draining)
 
 
 @dataclass
@@ -224,9 +221,14 @@ def drain_backlog(end: float) -> int:
     rows = 0
     while _backlog.batches and time.monotonic() < end:
         batch = _backlog.batches.pop()
-        handlers.drain(batch)
+        handlers.drain(handlers.an_sqs_event(batch))
         rows += len(batch)
     return rows
+
+
+def stolen_seconds() -> float:
+    """CPU time that the host of a virtual machine took while something here wanted to run."""
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
 def _cpu_seconds(pids: Sequence[int]) -> float:
@@ -259,7 +261,7 @@ def to_part(felt: dict[str, Felt]) -> Part:
                 columns=[
                     "beside it", "p50 ms", "p99 ms", "p99.9 ms", "p99 against idle (min to max)",
                     *(f"p99 {kind}" for kind in KINDS), "claims/s", "rows/s", "database cores", "generator cores",
-                    "others' cores", "stolen",
+                    "stolen cores",
                 ],
                 rows=[_row(felt, condition) for condition in CONDITIONS],
                 note=_NOTE,
@@ -290,8 +292,7 @@ def _row(felt: dict[str, Felt], condition: Condition) -> list[str]:
         shown(rows / one.seconds),
         shown(one.database_cpu_seconds / one.seconds),
         shown(one.generator_cpu_seconds / one.seconds),
-        shown(statistics.median(one.others)),
-        shown(statistics.median(one.stolen)),
+        shown(one.stolen_seconds / one.seconds),
     ]
 
 
@@ -305,6 +306,6 @@ _NOTE = (
     " others, at the lowest priority; and Firstcome's claims come"
     f" at the rate at which that generator takes the CPU that {CLAIMS_PER_SECOND:,} direct inserts a second take"
     " (its drain always has more to do than it may). 'Its drain stopped' shows what is left of the generator's weight:"
-    " nothing touches the database then. 'Others' cores' were taken by other programs, 'stolen' ones by the host of a"
-    " virtual machine: where they are not near 0, trust the row less."
+    " nothing touches the database then. 'Stolen' cores were taken by the host of a virtual machine: where they are not"
+    " near 0, trust the row less."
 )

@@ -1,14 +1,14 @@
-"""Cold start: how long an environment of the apply function takes until it can take its first request.
+"""The part `cold`: how long an environment of the apply function takes until it can take its first request.
 
-What is measured: AWS's runtime interface emulator starts the built function with AWS's runtime client, and reports the
-time from the start of the function's process until that process asks for its first event: the interpreter, the runtime
-client, the handler's imports, and whatever it builds at module level. That is what Lambda reports as Init Duration,
-without the download of the code. A request that is accepted follows at once, because an import that waits for the
-first request has only moved.
+AWS's Runtime Interface Emulator starts the built function with AWS's runtime client. It reports the time from the start
+of the function's process until that process asks for its first event: the interpreter, the runtime client, the
+handler's imports and module-level code. That is Lambda's Init Duration on demand, without the download of the code. A
+request that is accepted follows at once, because an import that waits for the first request has only moved.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import statistics
@@ -21,44 +21,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import redis
-
-from bench.harness import campaigns
+from bench.harness import handlers
+from bench.harness.numbers import sized
 from bench.harness.part import Part, Table
-from bench.harness.sqs_endpoint import start_endpoint
+from bench.harness.servers import FOLDER, Site, start_site
+from bench.harness.workers import workers
 from local.deployment.deploy import sam_environment, start_build
 from local.deployment.lambda_emulator import BuiltFunction, Environment, built_functions, started
 from local.deployment.stack import running_processes
 from local.deployment.workspace import Workspace
 from local.errors import LocalStackError
 from local.progress import Progress
-from local.services.ports import with_free_port
 from local.services.processes import ROOT, Processes, Program
 from local.services.programs import find_program
-from local.services.redis_server import start_redis
 
 STARTS = 20
 REQUESTS = 2_000
-"""How many requests an environment answers before its peak memory is read; half of them are accepted."""
+"""Requests to an environment before its peak memory is read; half of them are accepted."""
 
 CAMPAIGN = "cold-start"
 BARE, FIRSTCOME, COMPILED, AS_BUILT = "runtime alone", "Firstcome", "conventional, compiled", "conventional, as built"
 
-FOLDER = ROOT / ".local" / "bench" / "cold_start"
 CONVENTIONAL = ROOT / "bench" / "conventional"
 MIB = 1024 * 1024
 
-_NOTE = f"""{STARTS} starts each, taking turns; medians, with the least and the most in brackets.
-init: from the start of the process to its request for the first event, as the emulator reports it.
-beyond: the same less the runtime alone, which runs an empty handler.
-first answer: init and one accepted request, on a real Redis and an SQS endpoint that answers at once.
-peak: the most memory of the process (VmHWM, in 2^20 bytes) after {REQUESTS:,} requests, half of them accepted.
-compiled: with .pyc files of all it brings. as built: as `sam build` leaves it, without; /var/task is read-only on
-Lambda, so each start compiles it again. The boto3 of the runtime is taken to have .pyc in all rows.
-Sizes: the function and its layers, without the runtime's boto3.
-Not in here: the download of the code, and that Lambda gives a function a share of a CPU only."""
-
-_TRACES = Path("/tmp/.aws-xray")  # noqa: S108 - where the X-Ray SDK writes, whatever it is told
+_TRACES = Path("/tmp/.aws-xray")  # noqa: S108 - the X-Ray SDK writes there, in spite of TMPDIR
 
 
 @dataclass(frozen=True)
@@ -76,30 +63,51 @@ class Start:
 
 @dataclass(frozen=True)
 class Size:
-    """What is downloaded, and what it is unpacked to."""
+    """The size of a function with its layers: as downloaded, and unpacked."""
 
     zipped: int
     unpacked: int
     compiled_files: int
 
 
+@dataclass(frozen=True)
+class Lab:
+    """What the environments are started in."""
+
+    processes: Processes
+    workspace: Workspace
+    variables: Mapping[str, str]
+
+    def start(self, function: BuiltFunction, number: int) -> Start:
+        """Start an environment and send it one request, which must be accepted."""
+        with started(self.processes, self.workspace, function, self.variables) as environment:
+            _expect(environment, f"start-{function.name}-{number}", {202})
+            return Start(environment.init_ms, environment.invoke_ms(0))
+
+    def peak_bytes(self, function: BuiltFunction) -> int:
+        """The peak memory of an environment after many requests."""
+        with started(self.processes, self.workspace, function, self.variables) as environment:
+            for number in range(REQUESTS):
+                _expect(environment, f"user-{function.name}-{number}", {202, 409})
+            return environment.peak_bytes
+
+
 def run() -> Part:
     """Build both functions, and measure."""
-    progress = Progress()
-    with running_processes(FOLDER, progress) as (processes, workspace), _no_trace_of_xray():
-        with progress.step("Building both functions (sam build)"):
-            functions = _build(processes, workspace)
-        variables = _start_services(processes, workspace)
+    quiet = Progress(io.StringIO())
+    with running_processes(FOLDER / "cold", quiet) as (processes, workspace), _no_trace_of_xray():
+        functions = _build(processes, workspace)
+        site = start_site(processes, workspace)
+        _open_campaigns(site)
+        lab = Lab(processes, workspace, site.environment())
         before = {name: size(function) for name, function in functions.items()}
-        with progress.step(f"Starting {len(functions)} functions {STARTS} times each"):
-            starts = _take_turns(processes, workspace, functions, variables)
-        with progress.step(f"Sending each {REQUESTS:,} requests"):
-            peaks = {
-                name: _peak_bytes(processes, workspace, function, variables)
-                for name, function in functions.items()
-                if name != BARE
-            }
-        _check_nothing_was_written(before, {name: size(function) for name, function in functions.items()})
+        starts: dict[str, list[Start]] = {name: [] for name in functions}
+        for number in range(sized(STARTS)):
+            for name, function in functions.items():
+                starts[name].append(lab.start(function, number))
+        peaks = {name: lab.peak_bytes(function) for name, function in functions.items() if name != BARE}
+        if before != {name: size(function) for name, function in functions.items()}:
+            raise LocalStackError("The artefacts changed while they were measured.")
     return Part(figures(starts, peaks[FIRSTCOME]), [table(starts, before, peaks)])
 
 
@@ -141,10 +149,13 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _build(processes: Processes, workspace: Workspace) -> dict[str, BuiltFunction]:
-    """All that takes part, as `sam build` packages it; the rival once more with compiled files."""
+    """All functions that take part, as `sam build` packages them; the rival once more with compiled files."""
     processes.finish(start_build(processes, workspace))
-    built = workspace.folder / "conventional"
-    _build_conventional(processes, workspace, built)
+    built, name = workspace.folder / "conventional", "sam-build-conventional"
+    options = ["--template-file", str(CONVENTIONAL / "template.yaml"), "--build-dir", str(built)]
+    options += ["--cached", "--cache-dir", str(workspace.folder / "conventional-cache")]
+    command = [find_program("sam"), "build", *options, "--config-file", str(ROOT / "samconfig.toml")]
+    processes.run(Program(name, command, sam_environment(workspace), ROOT, workspace.log(name)))
     ours = built_functions(workspace.folder / "build")["ApplyFunction"]
     theirs = built_functions(built)["ConventionalFunction"]
     return {
@@ -155,16 +166,8 @@ def _build(processes: Processes, workspace: Workspace) -> dict[str, BuiltFunctio
     }
 
 
-def _build_conventional(processes: Processes, workspace: Workspace, target: Path) -> None:
-    options = ["--template-file", str(CONVENTIONAL / "template.yaml"), "--build-dir", str(target)]
-    options += ["--cached", "--cache-dir", str(workspace.folder / "conventional-cache")]
-    command = [find_program("sam"), "build", *options, "--config-file", str(ROOT / "samconfig.toml")]
-    name = "sam-build-conventional"
-    processes.run(Program(name, command, sam_environment(workspace), ROOT, workspace.log(name)))
-
-
 def _compiled(folder: Path, workspace: Workspace) -> Path:
-    """A copy with compiled files, made as our layers' Makefiles make theirs."""
+    """A copy with compiled files, made as the Makefiles of this project's layers make theirs."""
     copy = workspace.temporary / "compiled"
     shutil.copytree(folder, copy)
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(copy)]
@@ -179,45 +182,20 @@ def _empty_handler(workspace: Workspace) -> Path:
     return folder
 
 
-def _start_services(processes: Processes, workspace: Workspace) -> dict[str, str]:
-    """Start Redis and SQS, open the campaign at both functions; returns the functions' variables."""
-    server = with_free_port(lambda port: start_redis(processes, workspace, port))
-    endpoint = start_endpoint(processes, workspace)
-    variables = campaigns.function_variables(workspace, server.port, endpoint.url)
-    # Enough for one coupon a start, and for half of the requests that follow.
+def _open_campaigns(site: Site) -> None:
+    """Open the campaign of both functions, with one coupon per start and for half of the requests that follow."""
     capacity = STARTS + REQUESTS // 2
-    campaigns.make({**workspace.service_environment(), **variables}, campaigns.BenchCampaign(CAMPAIGN, capacity))
-    with redis.Redis.from_url(server.url) as client:
+    with workers(1) as (operator,):
+        operator.call(handlers.become_environment, site)
+        operator.call(handlers.migrate)
+        operator.call(handlers.put_campaign, CAMPAIGN, capacity)
+    with site.connect_to_redis() as client:
+        # Two environments of the conventional function share it.
         client.set(f"coupons:{{{CAMPAIGN}}}:capacity", capacity * 2)
-    return variables
 
 
-def _take_turns(
-    processes: Processes, workspace: Workspace, functions: Mapping[str, BuiltFunction], variables: Mapping[str, str]
-) -> dict[str, list[Start]]:
-    starts: dict[str, list[Start]] = {name: [] for name in functions}
-    event_of = campaigns.applications(CAMPAIGN)
-    for number in range(STARTS):
-        for name, function in functions.items():
-            event = json.dumps(event_of(f"start-{function.name}-{number}"))
-            with started(processes, workspace, function, variables) as environment:
-                _expect(environment, event, {202})
-                starts[name].append(Start(environment.init_ms, environment.invoke_ms(0)))
-    return starts
-
-
-def _peak_bytes(
-    processes: Processes, workspace: Workspace, function: BuiltFunction, variables: Mapping[str, str]
-) -> int:
-    event_of = campaigns.applications(CAMPAIGN)
-    with started(processes, workspace, function, variables) as environment:
-        for number in range(REQUESTS):
-            _expect(environment, json.dumps(event_of(f"user-{function.name}-{number}")), {202, 409})
-        return environment.peak_bytes
-
-
-def _expect(environment: Environment, event: str, statuses: set[int]) -> None:
-    done = environment.invoke(event)
+def _expect(environment: Environment, user: str, statuses: set[int]) -> None:
+    done = environment.invoke(json.dumps(handlers.an_apply_event(CAMPAIGN, user)))
     if done.failed or done.answer["statusCode"] not in statuses:
         raise LocalStackError(f"The function answered {done.payload}\n{environment.function_log}")
 
@@ -225,24 +203,14 @@ def _expect(environment: Environment, event: str, statuses: set[int]) -> None:
 def size(function: BuiltFunction) -> Size:
     """The size of a function with its layers, zipped as SAM zips it."""
     folders = [function.folder, *function.layers]
-    files = [(folder, path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [(number, path) for number, folder in enumerate(folders) for path in folder.rglob("*") if path.is_file()]
     with tempfile.TemporaryFile() as target:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-            for number, (folder, path) in enumerate(files):
-                # A layer has a zip of its own: equal names in two of them are two files.
-                archive.write(path, f"{number}/{path.relative_to(folder)}")
+            for number, path in files:
+                archive.write(path, f"{number}{path}")
         zipped = target.tell()
-    return Size(
-        zipped,
-        sum(path.stat().st_size for _, path in files),
-        sum(path.suffix == ".pyc" for _, path in files),
-    )
-
-
-def _check_nothing_was_written(before: Mapping[str, Size], after: Mapping[str, Size]) -> None:
-    changed = [name for name in before if before[name] != after[name]]
-    if changed:
-        raise LocalStackError(f"The artefacts changed while they were measured: {', '.join(changed)}.")
+    compiled = sum(path.suffix == ".pyc" for _, path in files)
+    return Size(zipped, sum(path.stat().st_size for _, path in files), compiled)
 
 
 @contextmanager
@@ -254,3 +222,15 @@ def _no_trace_of_xray() -> Iterator[None]:
     finally:
         if not was_there:
             shutil.rmtree(_TRACES, ignore_errors=True)
+
+
+_NOTE = f"""{STARTS} starts each, in turns; medians, with minimum and maximum in brackets.
+init: from the start of the process to its request for the first event, as the emulator reports it.
+beyond: the same less the runtime alone, which runs an empty handler.
+first answer: init and one accepted request, on a real Redis and an SQS endpoint that answers at once.
+peak: peak memory of the process (VmHWM, in 2^20 bytes) after {REQUESTS:,} requests, half of them accepted.
+compiled: with .pyc files of all its packages. as built: as `sam build` leaves it, without; /var/task is read-only on
+Lambda, so each start compiles it again. The boto3 of the runtime counts as compiled in all rows.
+Sizes: the function and its layers, without the runtime's boto3.
+Not in here: the download of the code, and Lambda's limit to a share of a CPU. Not measured: SnapStart, with which an
+environment on AWS starts from a snapshot of an initialized one."""

@@ -179,7 +179,7 @@ def drain_rows(rows: Sequence[Row], batch: int) -> float:
     with _collected():
         began = time.monotonic()
         for event in events:
-            handlers.drain_event(event)
+            handlers.drain(event)
         return time.monotonic() - began
 
 

@@ -1,140 +1,249 @@
-"""The hot path: time in the apply handler, against the calls it cannot do without.
+"""The part `hot`: time in the apply handler, against the calls that it cannot do without.
 
-The handler runs in-process, on a real Redis and an SQS endpoint that answers at once. The bare side makes the very
-script call that the handler was seen to make, by redis-py, and for accepted requests sends a message by boto3.
+The bare side makes the very script call that the handler was seen to make, by redis-py, and for accepted requests sends
+a message by boto3. Both sides run in one process, block by block in turns.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import statistics
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
-from bench.harness import campaigns
-from bench.harness.awake import awake_cores
-from bench.harness.campaigns import LONG_AGO, BenchCampaign
-from bench.harness.hot_plan import Block, Outcome, Plan
+import boto3
+import redis
+
+from bench.harness import handlers
+from bench.harness.commands import Command, commands_of, with_other
+from bench.harness.numbers import sized
 from bench.harness.part import Histogram, Part, Table
-from bench.harness.sqs_endpoint import start_endpoint
-from local.deployment.stack import running_processes
-from local.deployment.workspace import Workspace
+from bench.harness.servers import Site, running_site
+from bench.harness.workers import workers
 from local.errors import LocalStackError
-from local.progress import Progress
-from local.services.ports import with_free_port
-from local.services.processes import ROOT, Processes, Program
-from local.services.redis_server import start_redis
 
 BLOCKS = 60
 REQUESTS = 100
 
-FOLDER = ROOT / ".local" / "bench" / "hot_path"
-REFUSED, SOLD_OUT, ACCEPTED = "refused, asked at the gate", "sold out, may answer by itself", "accepted"
 
-# Refused as closed and not as sold out: an environment may answer the latter without Redis. The script does a little
-# less for it, which makes the ratio no kinder.
-PLANS = (
-    Plan(REFUSED, BenchCampaign("closed", 100, LONG_AGO + 1), 409, "closed", 0, BLOCKS, REQUESTS),
-    Plan(SOLD_OUT, BenchCampaign("sold-out", 1), 409, "sold_out", 1, BLOCKS, REQUESTS),
-    Plan(ACCEPTED, BenchCampaign("plenty", 10_000_000), 202, "", 0, BLOCKS, REQUESTS),
-)
+@dataclass(frozen=True)
+class Plan:
+    """One kind of answer to measure.
 
-FIGURES = {REFUSED: "refused_ratio", SOLD_OUT: "sold_out_cached_ratio", ACCEPTED: "accepted_ratio"}
+    Attributes:
+        figure: the beginning of its figures' names.
+        before: users who apply before, so that the campaign is in the state to measure.
+    """
 
-_NOTE = f"""{BLOCKS} blocks of {REQUESTS} requests of different users for each side, the sides taking turns; medians of
-the blocks' medians, p99 over all requests, CPU of the client process (without Redis and SQS). The cores are kept
-awake: waking one takes longer than a call of Redis, on both sides.
-handler: lambda_handler in-process. bare: redis-py's evalsha of the script call that the handler was seen to make, with
-the same arguments; for accepted, boto3's send_message to the same endpoint as well. Redis over loopback, without
-TLS; the SQS endpoint is plaintext and answers at once, so a real send adds the network and TLS to both sides.
-script calls: how many a request reached Redis. log: bytes the handler wrote a request."""
+    name: str
+    figure: str
+    status: int
+    capacity: int
+    before: int = 0
+    closes_at: str = "2099-01-01T00:00:00Z"
+
+    @property
+    def campaign_id(self) -> str:
+        """Its campaign."""
+        return f"hot-{self.figure.replace('_', '-')}"
+
+    @property
+    def sends(self) -> bool:
+        """Whether the answer asks for a message in the queue."""
+        return self.status == HTTPStatus.ACCEPTED
+
+
+# Closed and not sold out, which an environment may answer without Redis. The script does a little less for it, which
+# makes the ratio no kinder.
+REFUSED = Plan("refused, asked at the gate", "refused", 409, 100, closes_at="2020-01-02T00:00:00Z")
+SOLD_OUT = Plan("sold out, may answer by itself", "sold_out_cached", 409, 1, before=1)
+ACCEPTED = Plan("accepted", "accepted", 202, 10_000_000)
+PLANS = (REFUSED, SOLD_OUT, ACCEPTED)
+
+
+@dataclass
+class Side:
+    """The blocks of one side.
+
+    Attributes:
+        took_us: of each request, by block.
+        cpu_us: of the process per request, by block.
+    """
+
+    took_us: list[list[float]] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
+
+    def run[T](self, call: Callable[[T], Any], requests: Sequence[T]) -> list[Any]:
+        """Call with each request in turn; returns the answers."""
+        took, answers, clock = [], [], time.perf_counter
+        gc.collect()
+        cpu = time.process_time()
+        for request in requests:
+            started = clock()
+            answers.append(call(request))
+            took.append((clock() - started) * 1e6)
+        self.cpu_us.append((time.process_time() - cpu) / len(requests) * 1e6)
+        self.took_us.append(took)
+        return answers
+
+    @property
+    def median_us(self) -> float:
+        """The median of the blocks' medians."""
+        return statistics.median(map(statistics.median, self.took_us))
+
+    @property
+    def all_us(self) -> list[float]:
+        """Every request."""
+        return [took for block in self.took_us for took in block]
+
+
+@dataclass
+class Outcome:
+    """Both sides of a plan, and how many scripts Redis ran for the handler."""
+
+    handler: Side = field(default_factory=Side)
+    bare: Side = field(default_factory=Side)
+    script_calls: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """The handler's median against the bare calls'."""
+        return self.handler.median_us / self.bare.median_us
 
 
 def run() -> Part:
     """Measure all plans."""
-    progress = Progress()
-    with running_processes(FOLDER, progress) as (processes, workspace):
-        server = with_free_port(lambda port: start_redis(processes, workspace, port))
-        variables = campaigns.function_variables(workspace, server.port, start_endpoint(processes, workspace).url)
-        outcomes = {}
-        for plan in PLANS:
-            with progress.step(f"The hot path: {plan.name}"), awake_cores(processes, workspace):
-                outcomes[plan.name] = _run_plan(processes, workspace, plan, variables)
-    _check_the_gate_was_asked(outcomes[REFUSED])
+    with running_site("hot") as site, awake_cores(), workers(1) as (environment,):
+        outcomes = {plan: environment.call(measure, site, plan) for plan in PLANS}
+    if outcomes[REFUSED].script_calls < len(outcomes[REFUSED].handler.all_us):
+        raise LocalStackError("Some refusals did not ask the gate, so that they are no measure of those that do.")
+    return to_part(outcomes)
+
+
+def measure(site: Site, plan: Plan) -> Outcome:
+    """Run all blocks of a plan, in a process of its own; the first block of each side does not count."""
+    handlers.become_environment(site)
+    handlers.migrate()
+    handlers.put_campaign(plan.campaign_id, plan.capacity, plan.closes_at)
+    first = handlers.new_user()
+    # The first call loads the script.
+    handlers.apply(handlers.an_apply_event(plan.campaign_id, handlers.new_user()))
+    stats, event = site.connect_to_redis(), handlers.an_apply_event(plan.campaign_id, first)
+    command, *_ = commands_of(stats, first, lambda: handlers.apply(event))
+    bare = bare_calls(site, plan)
+    outcome = Outcome()
+    for number in range(-1, sized(BLOCKS)):
+        users = [handlers.new_user() for _ in range(2 * REQUESTS)]
+        events = [handlers.an_apply_event(plan.campaign_id, user) for user in users[:REQUESTS]]
+        commands = [with_other(command, {first: user}) for user in users[REQUESTS:]]
+        into = Outcome() if number < 0 else outcome
+        if number % 2:
+            into.bare.run(bare, commands)
+        before = _script_calls(stats)
+        _check(plan, into.handler.run(handlers.answer, events))
+        into.script_calls += _script_calls(stats) - before
+        if not number % 2:
+            into.bare.run(bare, commands)
+    return outcome
+
+
+def bare_calls(site: Site, plan: Plan) -> Callable[[Command], object]:
+    """The calls without a handler around them: the script by redis-py, and for a coupon a message by boto3."""
+    client, sqs = redis.Redis(port=site.redis_port), boto3.client("sqs")
+    url = os.environ["CLAIM_QUEUE_URL"]
+    # As long as a claim.
+    message = json.dumps({"v": 1, "campaign_id": plan.campaign_id, "user_id": handlers.new_user(), "rest": "x" * 80})
+
+    def ask(command: Command) -> object:
+        _, sha, keys, *arguments = command
+        return client.evalsha(sha, int(keys), *arguments)
+
+    def admit(command: Command) -> object:
+        return ask(command), sqs.send_message(QueueUrl=url, MessageBody=message)
+
+    return admit if plan.sends else ask
+
+
+@contextmanager
+def awake_cores() -> Iterator[None]:
+    """Keep all cores awake by work that runs only when nothing else wants them.
+
+    A core that idles takes tens of microseconds to wake, more than a call of Redis takes. That would be added to both
+    sides of a ratio, and hide the difference.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    with workers(len(cores)) as spinners:
+        for core, spinner in zip(cores, spinners, strict=True):
+            spinner.begin(spin, core)
+        yield
+
+
+def spin(core: int) -> None:
+    """Keep one core busy until this process is ended."""
+    os.sched_setaffinity(0, {core})
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    while True:
+        pass
+
+
+def _check(plan: Plan, answers: Sequence[Mapping[str, Any]]) -> None:
+    wrong = [answer for answer in answers if answer["statusCode"] != plan.status]
+    if wrong:
+        raise ValueError(f"{plan.name}: the handler answered {wrong[0]}")
+
+
+def _script_calls(client: redis.Redis) -> int:
+    stats: dict[str, dict[str, int]] = client.info("commandstats")
+    return sum(stats[name]["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
+
+
+def to_part(outcomes: Mapping[Plan, Outcome]) -> Part:
+    """The figures, the table and the charts; `make cost` calculates with the CPU times."""
     return Part(
-        figures(outcomes) | cpu(outcomes), [table(outcomes)], charts=[chart(name, outcomes[name]) for name in outcomes]
+        figures={
+            **{f"{plan.figure}_ratio": outcome.ratio for plan, outcome in outcomes.items()},
+            **{f"{plan.figure}_cpu_us": _cpu(outcome.handler) for plan, outcome in outcomes.items()},
+            "boto3_accepted_cpu_us": _cpu(outcomes[ACCEPTED].bare),
+        },
+        tables=[_table(outcomes)],
+        charts=[_chart(plan.name, outcome) for plan, outcome in outcomes.items()],
     )
 
 
-def figures(outcomes: Mapping[str, Outcome]) -> dict[str, float]:
-    """The handler's median against the bare calls'."""
-    return {
-        FIGURES[name]: block_median(outcome.handler) / block_median(outcome.bare) for name, outcome in outcomes.items()
-    }
-
-
-def cpu(outcomes: Mapping[str, Outcome]) -> dict[str, float]:
-    """CPU of the client process a request, microseconds: what `make cost` reckons with."""
-    found = {FIGURES[name].replace("_ratio", "_cpu_us"): _cpu_us(outcome.handler) for name, outcome in outcomes.items()}
-    return found | {"boto3_accepted_cpu_us": _cpu_us(outcomes[ACCEPTED].bare)}
-
-
-def _cpu_us(blocks: Sequence[Block]) -> float:
-    return statistics.median(block.cpu_ns / len(block.took_ns) for block in blocks) / 1_000
-
-
-def table(outcomes: Mapping[str, Outcome]) -> Table:
-    """All of it in one table."""
-    columns = ["", "", "p50 µs", "p99 µs", "CPU µs", "script calls", "log bytes", "ratio"]
+def _table(outcomes: Mapping[Plan, Outcome]) -> Table:
+    columns = ["", "", "p50 µs", "p99 µs", "CPU µs", "script calls", "ratio"]
     rows = []
-    for name, outcome in outcomes.items():
-        ratio = block_median(outcome.handler) / block_median(outcome.bare)
-        requests = sum(len(block.took_ns) for block in outcome.handler)
-        asked, logged = outcome.script_calls / requests, outcome.log_bytes / requests
-        rows.append([name, "handler", *_cells(outcome.handler), f"{asked:.3f}", f"{logged:.0f}", f"{ratio:.2f}"])
-        rows.append(["", "bare", *_cells(outcome.bare), "", "", ""])
+    for plan, outcome in outcomes.items():
+        calls = f"{outcome.script_calls / len(outcome.handler.all_us):.3f}"
+        rows.append([plan.name, "handler", *_cells(outcome.handler), calls, f"{outcome.ratio:.2f}"])
+        rows.append(["", "bare", *_cells(outcome.bare), "", ""])
     return Table("Hot path of the apply function", columns, rows, _NOTE)
 
 
-def chart(name: str, outcome: Outcome) -> Histogram:
-    """How long the handler's requests took, and where the bare calls' median lies."""
-    took = [one / 1_000 for block in outcome.handler for one in block.took_ns]
-    marks = {
-        "median": block_median(outcome.handler) / 1_000,
-        "median of the bare calls": block_median(outcome.bare) / 1_000,
-    }
-    return Histogram(f"Time in the handler: {name}", took, marks, "microseconds")
+def _cells(side: Side) -> list[str]:
+    p99 = statistics.quantiles(side.all_us, n=100)[-1]
+    return [f"{value:.0f}" for value in (side.median_us, p99, _cpu(side))]
 
 
-def block_median(blocks: Sequence[Block]) -> float:
-    """The median of the blocks' medians, in nanoseconds."""
-    return statistics.median(statistics.median(block.took_ns) for block in blocks)
+def _cpu(side: Side) -> float:
+    return statistics.median(side.cpu_us)
 
 
-def _cells(blocks: Sequence[Block]) -> list[str]:
-    took = [one for block in blocks for one in block.took_ns]
-    times = [f"{value / 1_000:.0f}" for value in (block_median(blocks), statistics.quantiles(took, n=100)[-1])]
-    return [*times, f"{_cpu_us(blocks):.0f}"]
+def _chart(name: str, outcome: Outcome) -> Histogram:
+    marks = {"median": outcome.handler.median_us, "median of the bare calls": outcome.bare.median_us}
+    return Histogram(f"Time in the handler: {name}", outcome.handler.all_us, marks, "microseconds")
 
 
-def _run_plan(processes: Processes, workspace: Workspace, plan: Plan, variables: Mapping[str, str]) -> Outcome:
-    environment = {**workspace.service_environment(), **variables, "PYTHONPATH": str(campaigns.LAYER)}
-    campaigns.make(environment, plan.campaign)
-    result = workspace.temporary / "outcome.json"
-    name = f"hot-{plan.campaign.campaign_id}"
-    command = [sys.executable, "-m", "bench.harness.hot_blocks", json.dumps(asdict(plan)), str(result)]
-    processes.run(Program(name, command, environment, ROOT, workspace.log(name)))
-    return read_outcome(json.loads(result.read_text(encoding="utf-8")))
-
-
-def read_outcome(fields: Mapping[str, Any]) -> Outcome:
-    """An outcome as the process wrote it."""
-    sides = {side: [Block(**block) for block in fields[side]] for side in ("handler", "bare")}
-    return Outcome(**{**fields, **sides})
-
-
-def _check_the_gate_was_asked(outcome: Outcome) -> None:
-    if outcome.script_calls < sum(len(block.took_ns) for block in outcome.handler):
-        raise LocalStackError("Some refusals did not ask the gate, so that they are no measure of those that do.")
+_NOTE = f"""{BLOCKS} blocks of {REQUESTS} requests of different users for each side, in turns; medians of the blocks'
+medians, p99 over all requests, CPU of the client process (without Redis and SQS). The cores are kept awake: waking one
+takes longer than a call of Redis, on both sides.
+handler: lambda_handler in-process. bare: redis-py's evalsha of the script call that the handler was seen to make, with
+the same arguments; for accepted, boto3's send_message to the same endpoint as well. Redis over loopback, without
+TLS; the SQS endpoint is plaintext and answers at once, so a real send adds the network and TLS to both sides.
+script calls: per request that reached Redis."""

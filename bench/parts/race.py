@@ -1,4 +1,4 @@
-"""The part `rivals`: what a user would write instead, on the same servers with the same clients, beside Firstcome."""
+"""The part `rivals`: other designs on the same servers with the same clients, beside Firstcome."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Race:
     """A race of one size.
 
     Attributes:
-        most_seconds: when a client asks nobody any more; the rest of the users is then left out.
-        rounds: by rival; where a rival is not named, `rounds_of_others`.
+        most_seconds: after so long a client stops; the rest of the users is then left out.
+        rounds_of_two: of the two rivals that are compared.
     """
 
     capacity: int
@@ -43,11 +43,11 @@ class Race:
 
     @property
     def title(self) -> str:
-        """How tables call it."""
+        """Its name in tables."""
         return f"{self.users:,} users for {self.capacity:,} coupons"
 
     def rounds(self) -> Iterable[list[str]]:
-        """Who runs, round by round: the two that are compared in each, back and forth, so that drift hits both."""
+        """The rivals of each round, back and forth, so that drift hits all alike."""
         for number in range(max(self.rounds_of_two, self.rounds_of_others)):
             keys = [key for key in ALL if number < self._rounds_of(key)]
             yield keys if number % 2 == 0 else keys[::-1]
@@ -61,8 +61,8 @@ class Run:
     """One rival's run in one round.
 
     Attributes:
-        rows: coupons in the database at the end, the queue emptied.
-        database: what the database did for it, the emptying included.
+        rows: coupons in the database once the queue is empty.
+        database: its work, that of emptying the queue included.
     """
 
     capacity: int
@@ -88,7 +88,7 @@ class Run:
 
 @dataclass
 class Track:
-    """What the races are run on."""
+    """The servers and processes of the races."""
 
     site: Site
     crowd: Sequence[Worker]
@@ -128,7 +128,6 @@ class Track:
 
     def _count(self, table: str, campaign: Campaign) -> int:
         with self.connection.cursor() as cursor:
-            # One of our own two names.
             cursor.execute(f"SELECT COUNT(*) FROM {table} WHERE campaign_id = %s", (campaign.campaign_id,))  # noqa: S608
             row = cursor.fetchone()
         return int(row[0]) if row else 0

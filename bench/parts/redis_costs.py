@@ -1,24 +1,28 @@
 """The part `redis`: what a call of the gate costs Redis at 100 claims and at a million, and what a claim weighs.
 
-The commands are the apply handler's own, see `bench.harness.recorded`; Redis times them (`INFO commandstats`).
+The commands are the apply handler's own, for other users.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from itertools import batched
 from typing import Any
 
-import redis
-
 from bench.harness import handlers
+from bench.harness.commands import Command, commands_of, with_other
 from bench.harness.numbers import rounded, shown, sized
 from bench.harness.part import Bars, Part, Table
-from bench.harness.recorded import Command, Recorded, record, send_all
 from bench.harness.servers import Site, running_site
 from bench.harness.workers import workers
 
@@ -28,136 +32,130 @@ CALLS = 10_000
 ROUNDS = 7
 KINDS = ("accept", "replay", "sold out")
 
+# The same for small and large campaigns, because it has a share in the cost of a call.
+_PIPELINED = SMALL
+_SEEN_CAMPAIGN = "seen-campaign"
+_CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
 
 @dataclass(frozen=True)
 class Cost:
-    """What one kind of call cost Redis.
+    """The cost to Redis of one call, in microseconds.
 
     Attributes:
-        script_us: microseconds a call by Redis's own count: the command, without reading and writing the socket.
-        cpu_us: CPU of the whole process a call, the socket included.
+        script: by Redis's own count (INFO commandstats), without reading and writing the socket.
+        cpu: of the whole process, the socket included.
     """
 
-    script_us: float
-    cpu_us: float
+    script: float
+    cpu: float
 
 
-@dataclass
-class Costs:
-    """All rounds: (claims, kind) -> one cost a round."""
-
-    rounds: dict[tuple[int, str], list[Cost]] = field(default_factory=dict)
-
-    def add(self, claims: int, kind: str, cost: Cost) -> None:
-        """Note one round."""
-        self.rounds.setdefault((claims, kind), []).append(cost)
-
-    def script_us(self, claims: int, kind: str) -> float:
-        """The median."""
-        return statistics.median(cost.script_us for cost in self.rounds[claims, kind])
-
-    def cpu_us(self, claims: int, kind: str) -> float:
-        """The median."""
-        return statistics.median(cost.cpu_us for cost in self.rounds[claims, kind])
-
-    def growth(self, kind: str) -> float:
-        """What a call costs at the large number of claims, against the small one."""
-        large, small = sorted({claims for claims, _ in self.rounds}, reverse=True)
-        return self.cpu_us(large, kind) / self.cpu_us(small, kind)
+type Costs = Mapping[tuple[str, bool], Sequence[Cost]]
+"""One cost per round, by kind of call and by whether the campaign is the large one."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Bytes a claim, over all of Redis's memory: accepted and not yet noted as sent, and after that."""
+class Seen:
+    """The commands of the handler for one accepted user: the first one decides, the others note the claim as sent."""
 
-    outbox: float
-    sent: float
-    keys: dict[str, float]
+    commands: Sequence[Command]
+    user: str
+    code: str
+
+    def for_other(self, command: Command, campaign_id: str, user: str, number: int) -> Command:
+        """The same command for another user and campaign; the number makes the code."""
+        code = "".join(_CODE_ALPHABET[(number * 0x9E3779B97F4A7C15 >> shift) & 31] for shift in range(0, 64, 4))
+        return with_other(command, {_SEEN_CAMPAIGN: campaign_id, self.user: user, self.code: code})
+
+
+def see(site: Site) -> Seen:
+    """Let the handler of this process accept a user, and see what it sends."""
+    handlers.put_campaign(_SEEN_CAMPAIGN, 100)
+    # The first call opens the connection and loads the script.
+    handlers.answer(handlers.an_apply_event(_SEEN_CAMPAIGN, handlers.new_user()))
+    user, answers = handlers.new_user(), []
+    event = handlers.an_apply_event(_SEEN_CAMPAIGN, user)
+    commands = commands_of(site.connect_to_redis(), user, lambda: answers.append(handlers.answer(event)))
+    return Seen(commands, user, json.loads(answers[0]["body"])["coupon_code"])
 
 
 class Gate:
-    """The gate of the recorded handler, spoken to in its own commands."""
+    """The gate of that handler, called by its commands."""
 
-    def __init__(self, site: Site, recorded: Recorded) -> None:
-        self._port = site.redis_port
-        self._recorded = recorded
-        self.client = redis.Redis(port=site.redis_port)
-
-    def fill(self, campaign_id: str, users: Sequence[str], commands: Sequence[Command]) -> None:
-        """Have all users accepted; with all commands the claims are noted as sent as well."""
-        send_all(
-            self._port,
-            (self._recorded.packed(commands, campaign_id, user, number) for number, user in enumerate(users)),
-        )
+    def __init__(self, site: Site, seen: Seen) -> None:
+        self._seen = seen
+        self._client = site.connect_to_redis()
 
     def ask(self, campaign_id: str, users: Sequence[str]) -> None:
-        """Ask for each user, and nothing else."""
-        self.fill(campaign_id, users, [self._recorded.asking])
+        """Apply for each user."""
+        self._send(campaign_id, users, self._seen.commands[:1])
 
     def confirm(self, campaign_id: str, users: Sequence[str]) -> None:
         """Note their claims as sent."""
-        self.fill(campaign_id, users, self._recorded.commands[1:])
+        self._send(campaign_id, users, self._seen.commands[1:])
 
-    def cost_of(self, calls: int, run: Callable[[], None]) -> Cost:
-        """What the calls made by `run` cost."""
-        self.client.config_resetstat()
-        cpu_before = self._cpu_seconds()
-        run()
-        cpu = self._cpu_seconds() - cpu_before
-        name = f"cmdstat_{self._recorded.asking[0].decode().lower()}"
-        told: dict[str, Any] = self.client.info("commandstats")[name]
-        if told["calls"] != calls or told["failed_calls"] or told["rejected_calls"]:
-            raise RuntimeError(f"Redis counted {told} instead of {calls} calls")
-        return Cost(script_us=told["usec"] / calls, cpu_us=cpu / calls * 1e6)
+    def _send(self, campaign_id: str, users: Sequence[str], commands: Sequence[Command]) -> None:
+        for some in batched(enumerate(users), _PIPELINED, strict=False):
+            pipeline = self._client.pipeline(transaction=False)
+            for (number, user), command in itertools.product(some, commands):
+                pipeline.execute_command(*self._seen.for_other(command, campaign_id, user, number))
+            pipeline.execute()
+
+    def cost_of(self, users: Mapping[str, Sequence[str]]) -> Cost:
+        """What it costs to apply for these users, by campaign."""
+        calls = sum(map(len, users.values()))
+        self._client.config_resetstat()
+        before = self._cpu_us()
+        for campaign_id, some in users.items():
+            self.ask(campaign_id, some)
+        cpu = self._cpu_us() - before
+        reported: dict[str, Any] = self._client.info("commandstats")["cmdstat_evalsha"]
+        if reported["calls"] != calls or reported["failed_calls"] or reported["rejected_calls"]:
+            raise RuntimeError(f"Redis counted {reported} instead of {calls} calls")
+        return Cost(reported["usec"] / calls, cpu / calls)
 
     def memory(self) -> int:
         """Bytes in use."""
-        used: int = self.client.info("memory")["used_memory"]
+        used: int = self._client.info("memory")["used_memory"]
         return used
 
-    def weigh_keys(self, campaign_id: str) -> dict[str, int]:
-        """Bytes of each of a campaign's keys."""
-        keys = self.client.scan_iter(match=f"*{campaign_id}*", count=1_000)
-        return {key.decode(): int(self.client.memory_usage(key, samples=0) or 0) for key in keys}
-
-    def _cpu_seconds(self) -> float:
-        cpu: dict[str, float] = self.client.info("cpu")
-        return cpu["used_cpu_user"] + cpu["used_cpu_sys"]
-
-
-@dataclass
-class LargeGate:
-    """A campaign that fills up to its capacity, a part of it in each round."""
-
-    campaign_id: str
-    users: list[str]
-    filled: int = 0
-
-    def next_users(self, count: int) -> list[str]:
-        """The next users in line."""
-        start, self.filled = self.filled, self.filled + count
-        return self.users[start : self.filled]
+    def _cpu_us(self) -> float:
+        cpu: dict[str, float] = self._client.info("cpu")
+        return (cpu["used_cpu_user"] + cpu["used_cpu_sys"]) * 1e6
 
 
 def run() -> Part:
-    """Measure."""
+    """Fill a large campaign but for what the rounds need, then compare it with small ones round by round."""
+    rounds, calls = sized(ROUNDS, 2), sized(CALLS, SMALL)
+    users = some_users(sized(LARGE))
+    waiting = iter(users)
+    costs: dict[tuple[str, bool], list[Cost]] = defaultdict(list)
     with running_site("redis") as site, workers(1) as (operator,):
         operator.call(handlers.become_environment, site)
         operator.call(handlers.migrate)
-        gate = Gate(site, operator.call(record, site.redis_port))
-        large = LargeGate("large", some_users(sized(LARGE)))
-        operator.call(handlers.put_campaign, large.campaign_id, len(large.users))
-        weights = fill_and_weigh(gate, large)
-        costs = Costs()
-        for round_number in range(sized(ROUNDS, 2)):
-            names = [f"small-{round_number}-{number}" for number in range(sized(CALLS, SMALL) // SMALL)]
-            for name in names:
+        gate = Gate(site, operator.call(see, site))
+        operator.call(handlers.put_campaign, "large", len(users))
+        first = list(itertools.islice(waiting, len(users) - rounds * calls))
+        in_outbox, sent = weigh(gate, first)
+        for number in range(rounds):
+            new = list(itertools.islice(waiting, calls))
+            shares = {f"small-{number}-{place}": new[place : place + SMALL] for place in range(0, calls, SMALL)}
+            for name in shares:
                 operator.call(handlers.put_campaign, name, SMALL)
-            one_round(gate, costs, large, names)
-        for number in range(sized(ROUNDS, 2)):
-            sold_out(gate, costs, large, f"small-{number}-0")
-        operator.call(expect_sold_out, large.campaign_id)
-    return to_part(costs, weights, len(large.users))
+            known = random.Random(number).sample(first, calls)
+            costs["accept", False].append(gate.cost_of(shares))
+            costs["accept", True].append(gate.cost_of({"large": new}))
+            for name, some in (shares | {"large": new}).items():
+                gate.confirm(name, some)
+            costs["replay", False].append(gate.cost_of(shares))
+            costs["replay", True].append(gate.cost_of({"large": known}))
+        operator.call(expect_sold_out, "large")
+        for _ in range(rounds):
+            for name in ("small-0-0", "large"):
+                strangers = [handlers.new_user() for _ in range(calls)]
+                costs["sold out", name == "large"].append(gate.cost_of({name: strangers}))
+    return to_part(costs, in_outbox, sent, len(users))
 
 
 def some_users(count: int) -> list[str]:
@@ -166,113 +164,74 @@ def some_users(count: int) -> list[str]:
     return [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(count)]
 
 
-def fill_and_weigh(gate: Gate, large: LargeGate) -> Weights:
-    """Fill the large gate but for what the rounds need, and weigh it on the way."""
+def weigh(gate: Gate, users: Sequence[str]) -> tuple[float, float]:
+    """Accept these users; returns the bytes per claim in the outbox, and per claim noted as sent."""
     empty = gate.memory()
-    left_for_rounds = sized(ROUNDS, 2) * sized(CALLS, SMALL)
-    users = large.next_users(len(large.users) - left_for_rounds)
-    gate.ask(large.campaign_id, users)
-    outbox = gate.memory() - empty
-    gate.confirm(large.campaign_id, users)
-    # Redis gives memory back, and grows its tables, a step at a time in the background.
+    gate.ask("large", users)
+    in_outbox = gate.memory() - empty
+    gate.confirm("large", users)
+    # Redis frees memory and grows its tables step by step in the background.
     time.sleep(1)
-    sent = gate.memory() - empty
-    keys = {key: size / len(users) for key, size in gate.weigh_keys(large.campaign_id).items()}
-    return Weights(outbox / len(users), sent / len(users), keys)
-
-
-def one_round(gate: Gate, costs: Costs, large: LargeGate, small: Sequence[str]) -> None:
-    """Accept and replay, in small gates from empty to sold out, and at the end of the large one."""
-    users = some_users(len(small) * SMALL)
-    shares = [users[number * SMALL : (number + 1) * SMALL] for number in range(len(small))]
-    fresh = large.next_users(len(users))
-    known = random.Random(large.filled).sample(large.users[: large.filled], len(users))
-
-    def in_small() -> None:
-        for name, some in zip(small, shares, strict=True):
-            gate.ask(name, some)
-
-    def in_large(some: Sequence[str]) -> Callable[[], None]:
-        return lambda: gate.ask(large.campaign_id, some)
-
-    costs.add(SMALL, "accept", gate.cost_of(len(users), in_small))
-    costs.add(len(large.users), "accept", gate.cost_of(len(users), in_large(fresh)))
-    for name, some in zip(small, shares, strict=True):
-        gate.confirm(name, some)
-    gate.confirm(large.campaign_id, fresh)
-    costs.add(SMALL, "replay", gate.cost_of(len(users), in_small))
-    costs.add(len(large.users), "replay", gate.cost_of(len(users), in_large(known)))
-
-
-def sold_out(gate: Gate, costs: Costs, large: LargeGate, small: str) -> None:
-    """Refuse strangers, once both gates are sold out."""
-    for claims, campaign_id in ((SMALL, small), (len(large.users), large.campaign_id)):
-        strangers = [handlers.new_user() for _ in range(sized(CALLS, SMALL))]
-        costs.add(claims, "sold out", gate.cost_of(len(strangers), _asking(gate, campaign_id, strangers)))
-
-
-def _asking(gate: Gate, campaign_id: str, users: Sequence[str]) -> Callable[[], None]:
-    return lambda: gate.ask(campaign_id, users)
+    return in_outbox / len(users), (gate.memory() - empty) / len(users)
 
 
 def expect_sold_out(campaign_id: str) -> None:
-    """Make sure, by the handler, that the gate really took in all that was sent to it."""
+    """Make sure, by the handler, that the gate really accepted all that was sent to it."""
     status = handlers.apply(handlers.an_apply_event(campaign_id, handlers.new_user()))
-    if status != handlers.CONFLICT:
+    if status != HTTPStatus.CONFLICT:
         raise RuntimeError(f"the large gate answers {status}, though it should be sold out")
 
 
-def to_part(costs: Costs, weights: Weights, large: int) -> Part:
-    """The figures and tables."""
-    growth = {kind: costs.growth(kind) for kind in KINDS}
+def to_part(costs: Costs, in_outbox: float, sent: float, large: int) -> Part:
+    """The figures, the tables and the chart."""
+
+    def median(kind: str, of: Callable[[Cost], float], *, is_large: bool) -> float:
+        return statistics.median(map(of, costs[kind, is_large]))
+
+    cpu, script = partial(median, of=lambda cost: cost.cpu), partial(median, of=lambda cost: cost.script)
+    growth = {kind: cpu(kind, is_large=True) / cpu(kind, is_large=False) for kind in KINDS}
+    rows = [
+        [
+            kind,
+            *(shown(cpu(kind, is_large=is_large)) for is_large in (False, True)),
+            shown(growth[kind]),
+            *(shown(script(kind, is_large=is_large)) for is_large in (False, True)),
+        ]
+        for kind in KINDS
+    ]
+    columns = ["call", "CPU us at 100 claims", f"at {large:,}", "ratio", "script us at 100", f"at {large:,}"]
+    weights = [
+        ["all of Redis's memory, claims noted as sent", shown(sent)],
+        ["the same, while all claims are in the outbox", shown(in_outbox)],
+    ]
     return Part(
         figures={
             "cost_growth_ratio": rounded(max(growth.values())),
-            "redis_bytes_per_claim": rounded(weights.sent),
-            "redis_bytes_per_unsent_claim": rounded(weights.outbox),
+            "redis_bytes_per_claim": rounded(sent),
+            "redis_bytes_per_unsent_claim": rounded(in_outbox),
         },
         tables=[
-            Table(
-                title="Redis: CPU a call",
-                columns=["call", "CPU us at 100 claims", f"at {large:,}", "ratio", "script us at 100", f"at {large:,}"],
-                rows=[_row(costs, kind, large) for kind in KINDS],
-                note=_COST_NOTE,
-            ),
-            Table(
-                title=f"Redis: bytes a claim, at {large:,} claims",
-                columns=["what", "bytes"],
-                rows=[
-                    ["all of Redis's memory, claims noted as sent", shown(weights.sent)],
-                    ["the same, while all claims are outbox", shown(weights.outbox)],
-                    *([f"key {key}", shown(size)] for key, size in sorted(weights.keys.items()) if size > 1),
-                ],
-                note="Users are UUIDs of 36 characters. The issued bitmap, a bit a claim, is not among it.",
-            ),
+            Table("Redis: CPU per call", columns, rows, _COST_NOTE),
+            Table(f"Redis: bytes per claim, at {large:,} claims", ["memory", "bytes"], weights, _WEIGHT_NOTE),
         ],
-        charts=[Bars("Redis: microseconds per call", dict(_bars(costs, large)), "microseconds, median of the rounds")],
+        charts=[
+            Bars(
+                "Redis: microseconds per call",
+                {
+                    f"{kind}, {large if is_large else SMALL:,} claims": cpu(kind, is_large=is_large)
+                    for kind in KINDS
+                    for is_large in (False, True)
+                },
+                "microseconds, median of the rounds",
+            )
+        ],
     )
 
 
-def _bars(costs: Costs, large: int) -> Iterator[tuple[str, float]]:
-    for kind in KINDS:
-        yield f"{kind}, 100 claims", costs.cpu_us(SMALL, kind)
-        yield f"{kind}, {large:,} claims", costs.cpu_us(large, kind)
-
-
-def _row(costs: Costs, kind: str, large: int) -> list[str]:
-    return [
-        kind,
-        shown(costs.cpu_us(SMALL, kind)),
-        shown(costs.cpu_us(large, kind)),
-        shown(costs.growth(kind)),
-        shown(costs.script_us(SMALL, kind)),
-        shown(costs.script_us(large, kind)),
-    ]
-
-
 _COST_NOTE = (
-    "Medians of alternating rounds. 'CPU' is the whole server's, a call, pipelined, reading and writing the socket"
-    " included; 'script' is Redis's own count (INFO commandstats), a wall clock that other work here stretches."
+    "Medians of alternating rounds. 'CPU' is the whole server's per call, in pipelines of 100, the socket included;"
+    " 'script' is Redis's own count (INFO commandstats), a wall clock that other work here stretches."
     " At 100: many campaigns of 100 coupons each, from the first to the last; at the large number: the last ones of one"
     " campaign. The figure is the worst of the three ratios of CPU."
 )
+_WEIGHT_NOTE = "Users are UUIDs of 36 characters. The issued bitmap, one bit per claim, is not in it."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.rivals.rival import Apply, Campaign, Rival, connect_to_redis
+from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import insert_coupon
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def connect(site: Site, campaign: Campaign) -> Apply:
     """Open both connections."""
     cursor = site.connect_to_mysql(autocommit=True).cursor()
-    client = connect_to_redis(site)
+    client = site.connect_to_redis()
     counter = f"rival:{campaign.campaign_id}:counter"
 
     def apply(user_id: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.rivals.rival import Apply, Campaign, Rival, connect_to_redis
+from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import insert_coupon
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ return 1
 def connect(site: Site, campaign: Campaign) -> Apply:
     """Open both connections."""
     cursor = site.connect_to_mysql(autocommit=True).cursor()
-    client = connect_to_redis(site)
+    client = site.connect_to_redis()
     script = str(client.script_load(_SCRIPT))
     counter, numbers = (f"rival:{{{campaign.campaign_id}}}:{name}" for name in ("counter", "numbers"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.rivals.rival import Apply, Campaign, Rival, connect_to_redis
+from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import count_coupons, insert_coupon
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 5
 def connect(site: Site, campaign: Campaign) -> Apply:
     """Open both connections."""
     cursor = site.connect_to_mysql(autocommit=True).cursor()
-    client = connect_to_redis(site)
+    client = site.connect_to_redis()
     name = f"rival:{campaign.campaign_id}:lock"
 
     def apply(user_id: str) -> bool:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import redis
-
 if TYPE_CHECKING:
     from bench.harness.servers import Site
 
@@ -45,10 +43,3 @@ class Rival:
     prepare: Callable[[Site, Campaign], None] = do_nothing
     settle: Callable[[Site, Campaign], None] = do_nothing
     table: str = "rival_coupon"
-
-
-def connect_to_redis(site: Site) -> redis.Redis:
-    """One client with its pool, connected."""
-    client = redis.Redis(host="127.0.0.1", port=site.redis_port)
-    client.ping()
-    return client

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import batched
 from typing import TYPE_CHECKING
 
-from bench.rivals.rival import Apply, Campaign, Rival, connect_to_redis
+from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import insert_coupons
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SQS_DEFAULT_BATCH = 10
 
 def connect(site: Site, campaign: Campaign) -> Apply:
     """Open the connections to Redis and SQS."""
-    client = connect_to_redis(site)
+    client = site.connect_to_redis()
     queue = _sqs(site)
     url = site.environment()["CLAIM_QUEUE_URL"]
     # The first call pays for the connection; the rush is to find it open.

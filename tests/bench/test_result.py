@@ -101,13 +101,12 @@ def test_the_drain_is_compared_at_batches_of_a_thousand() -> None:
 
 
 def test_the_worst_kind_of_call_decides_the_growth() -> None:
-    costs = redis_costs.Costs()
-    for claims, cpu in ((100, 10.0), (1_000_000, 11.0)):
-        for kind in redis_costs.KINDS:
-            costs.add(
-                claims, kind, redis_costs.Cost(1.0, cpu * (1.5 if (claims, kind) == (1_000_000, "replay") else 1))
-            )
-    part = redis_costs.to_part(costs, redis_costs.Weights(280, 137, {"firstcome:{large}:claims": 130}), 1_000_000)
+    costs = {
+        (kind, is_large): [redis_costs.Cost(1.0, 16.5 if (kind, is_large) == ("replay", True) else 10.0 + is_large)]
+        for kind in redis_costs.KINDS
+        for is_large in (False, True)
+    }
+    part = redis_costs.to_part(costs, 280, 137, 1_000_000)
 
     assert part.figures["cost_growth_ratio"] == 1.65
     assert part.figures["redis_bytes_per_claim"] == 137
@@ -120,7 +119,7 @@ def test_the_bystanders_ratio_is_taken_round_by_round() -> None:
         base = 1.0 if condition is bystander.IDLE else 3.0
         # The last round is one that not all conditions take part in.
         rounds = {0: base, 1: base * 10, **({2: base * 2} if condition in bystander.COMPARED else {})}
-        felt[condition.name] = bystander.Felt(waits, p99_of_rounds=rounds, others=[0.0], stolen=[0.0], seconds=3)
+        felt[condition.name] = bystander.Felt(waits, p99_of_rounds=rounds, seconds=3)
     part = bystander.to_part(felt)
 
     assert part.figures["bystander_p99_ratio"] == 3

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from bench.harness.workers import call_all, workers
-from local.errors import LocalStackError
 
 
 def test_workers_run_calls_of_their_own_and_end() -> None:
@@ -21,9 +20,9 @@ def test_workers_run_calls_of_their_own_and_end() -> None:
             os.kill(pid, 0)
 
 
-def test_a_failed_call_is_told_and_does_not_end_the_worker() -> None:
+def test_a_failed_call_does_not_end_the_worker() -> None:
     with workers(1) as (worker,):
-        with pytest.raises(LocalStackError, match="ValueError"):
+        with pytest.raises(ValueError, match="invalid literal"):
             worker.call(int, "x")
         assert worker.call(int, "7") == 7
 
