@@ -1,5 +1,6 @@
 """The ports in memory. Each fake passes the same contract tests as the adapter it stands for, see tests/contract."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -82,6 +83,8 @@ class _GateState:
     fence: _FenceState | None = None
     erased: dict[tuple[int, str], str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    answers: Counter[str] = field(default_factory=Counter)
+    newest_at: Millis | None = None
 
     @property
     def health(self) -> GateState:
@@ -134,6 +137,7 @@ class MemoryGate:
         claim = Claim(campaign_id, user_id, sequence, coupon_code, self.clock.now())
         state.claims[user_id] = claim
         state.outbox.add(user_id)
+        state.newest_at = claim.accepted_at
         return Admission(claim, is_new=True, is_in_outbox=True, is_issued=False)
 
     def find(self, campaign_id: str, user_id: str) -> Admission | Refused | None:
@@ -351,7 +355,7 @@ class MemoryGate:
         claim = state.claims.get(user_id)
         if claim is None:
             return EraseResult.NONE
-        if user_id in state.outbox or claim.sequence not in state.issued:
+        if user_id in state.outbox:
             return EraseResult.UNDER_WAY
         kept = state.erased.setdefault((claim.sequence, claim.coupon_code), pseudonym)
         state.surplus -= kept in state.claims
@@ -380,6 +384,17 @@ class MemoryGate:
         self._answer()
         if campaign_id in self.states:
             self.states[campaign_id].notes.update(notes)
+
+    def add_answers(self, campaign_id: str, numbers: Mapping[str, int]) -> None:
+        """Implement `Gate.add_answers`."""
+        self._answer()
+        if campaign_id in self.states:
+            self.states[campaign_id].answers.update(numbers)
+
+    def answers(self, campaign_id: str) -> dict[str, int]:
+        """Implement `Gate.answers`."""
+        self._answer()
+        return dict(self.states[campaign_id].answers) if campaign_id in self.states else {}
 
     def reconcile_notes(self, campaign_id: str) -> dict[str, str]:
         """Implement `Gate.reconcile_notes`."""
@@ -469,6 +484,8 @@ class MemoryGate:
             state.health is GateState.WHOLE,
             len(state.outbox),
             max(0, now - min(entries, default=now)),
+            state.accepted,
+            state.newest_at,
         )
 
     def _admission(self, state: _GateState, user_id: str) -> Admission:
@@ -581,7 +598,9 @@ class MemoryLedger:
         self._keep(replace(campaign, version=0, paused=False), CampaignState.CREATING)
         return True
 
-    def update(self, campaign: Campaign, expected_version: int) -> CampaignRecord | None:
+    def update(
+        self, campaign: Campaign, expected_version: int, event: CampaignEvent | None = None
+    ) -> CampaignRecord | None:
         """Implement `Ledger.update`."""
         self._answer()
         record = self.records.get(campaign.campaign_id)
@@ -589,6 +608,8 @@ class MemoryLedger:
             return None
         changed = replace(campaign, version=expected_version + 1)
         if record.campaign.version == expected_version:
+            if event:
+                self.record(event)
             return self._keep(changed, _state(changed))
         return record if record.campaign == changed else None
 
@@ -666,6 +687,13 @@ class MemoryLedger:
         self._answer()
         issued = [sequence for of, sequence in self.rows if of == campaign_id]
         return LedgerCounts(len(issued), len(self.overflow_claims(campaign_id)), max(issued, default=0))
+
+    def accepted_after_gap(self, campaign_id: str) -> Millis | None:
+        """Implement `Ledger.accepted_after_gap`."""
+        self._answer()
+        rows = {sequence: row.claim for (of, sequence), row in self.rows.items() if of == campaign_id}
+        after = [sequence for sequence in rows if sequence > 1 and sequence - 1 not in rows]
+        return rows[max(after)].accepted_at if after else None
 
     def recount(self, campaign_id: str, range_no: int) -> int | None:
         """Implement `Ledger.recount`, of counts that cannot be wrong."""

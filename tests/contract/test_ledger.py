@@ -506,6 +506,28 @@ def test_erasures_that_a_backup_took_back_are_repeated(ledger: Ledger, campaign_
     ledger.apply_erasures(campaign_id, [])
 
 
+def test_a_change_brings_its_event_with_it_once_and_only_if_it_is_made(ledger: Ledger, campaign_id: str) -> None:
+    record = ledger.find(campaign_id)
+    assert record
+    event = CampaignEvent(campaign_id, NOW, "olga", "change", {"capacity": 5}, {"capacity": 6})
+    changed = replace(record.campaign, capacity=6)
+    for version in (0, 0, 7):
+        ledger.update(changed, version, event)
+    assert ledger.events(campaign_id, None, 10) == [replace(event, number=1)]
+
+
+@pytest.mark.parametrize(
+    ("sequences", "follower"), [((), None), ((1, 2, 3), None), ((2,), 2), ((1, 3, 4), 3), ((2, 4, 5), 4)]
+)
+def test_the_claim_behind_the_highest_gap_tells_when_the_missing_one_was_accepted(
+    ledger: Ledger, campaign_id: str, sequences: tuple[int, ...], follower: int | None
+) -> None:
+    claims = {sequence: a_claim(campaign_id, sequence) for sequence in sequences}
+    if claims:
+        ledger.issue(list(claims.values()))
+    assert ledger.accepted_after_gap(campaign_id) == (claims[follower].accepted_at if follower else None)
+
+
 def test_events_are_paged_newest_first_and_recorded_once(ledger: Ledger, campaign_id: str) -> None:
     made = CampaignEvent(campaign_id, 1_000, "op 봄", "create", None, {"capacity": 5, "name": "봄"})
     events = [made] + [

@@ -79,9 +79,11 @@ class Service:
         """Call as a signed-in user."""
         return self.call(method, path, self.token(sub), body)
 
-    def as_operator(self, method: str, path: str, body: object = None) -> Answer:
+    def as_operator(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Call as an operator."""
-        return self.call(method, path, self.token("operator", scope=OPERATOR), body)
+        return self.call(method, path, self.token("operator", scope=OPERATOR), body, headers=headers)
 
     def apply(self, campaign_id: str, sub: str) -> Answer:
         """Apply for a coupon."""

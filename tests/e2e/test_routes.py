@@ -112,7 +112,9 @@ def test_anyone_may_look_at_a_campaign(service: Service) -> None:
         "remaining": 9,
         "opens_at": "2020-01-01T00:00:00.000Z",
         "closes_at": "2099-01-01T00:00:00.000Z",
+        "version": 1,
     }
+    assert answer.headers["etag"] == '"1-open-9"'
 
 
 def test_capacity_may_change_live_but_not_below_what_is_accepted(service: Service) -> None:
@@ -151,6 +153,9 @@ def test_stats_follow_the_claims_to_the_ledger(service: Service) -> None:
         "issued": 2,
         "overflow": 0,
         "oldest_outbox_seconds": 0,
+        "refused": {},
+        "unavailable": 0,
+        "exact": True,
     }
     assert stats["dead_letters"] >= 0
 
@@ -183,6 +188,42 @@ def test_campaigns_are_listed_newest_first(service: Service) -> None:
     assert first["campaigns"][0]["state"] == "open"
 
 
+def test_a_change_of_another_operator_is_not_undone_unseen(service: Service) -> None:
+    campaign_id = service.campaign()
+    path, etag = f"/campaigns/{campaign_id}", {"If-Match": '"1-open-10"'}
+
+    first, again, second = (
+        service.as_operator("PUT", path, campaign_body(capacity=capacity), etag) for capacity in (11, 11, 12)
+    )
+
+    assert [first.status, again.status] == [200, 200]
+    assert _is_problem(second, 412, "version_conflict")
+    assert (second.body["current"]["version"], second.body["current"]["capacity"]) == (2, 11)
+
+
+def test_a_claim_is_looked_up_erased_and_its_campaign_archived(service: Service) -> None:
+    campaign_id, user = service.campaign(), a_user_id()
+    path = f"/campaigns/{campaign_id}"
+    code = service.apply(campaign_id, user).body["coupon_code"]
+    eventually(lambda: service.rows(campaign_id), lambda rows: len(rows) == 1)
+
+    found = service.as_operator("GET", f"{path}/coupons/lookup?coupon_code={code}").body
+    assert found["ledger"]["user_id"] == found["gate"]["user_id"] == user
+    csv = service.as_operator("GET", f"{path}/coupons?limit=1", headers={"Accept": "text/csv"})
+    assert csv.text.splitlines()[1].startswith(f'"1","{user}","{code}"')
+    assert csv.headers["link"] == '<?after=1&limit=1>; rel="next"'
+
+    assert service.as_operator("POST", f"{path}/erase", {"user_id": user}).status == 200
+    assert service.as_operator("GET", f"{path}/coupons").body["coupons"][0]["user_id"].startswith("erased-")
+    assert _is_problem(service.as_operator("DELETE", path), 409, "campaign_open")
+    service.as_operator("POST", f"{path}/pause")
+    assert service.as_operator("DELETE", path).status == 200
+    assert _is_problem(service.call("GET", path), 410, "archived")
+    assert _is_problem(service.apply(campaign_id, user), 410, "archived")
+    events = service.as_operator("GET", f"{path}/events").body["events"]
+    assert [event["action"] for event in events] == ["archive", "pause", "erase", "create"]
+
+
 def test_a_lost_gate_fails_closed(service: Service) -> None:
     campaign_id = service.campaign()
     with service.redis() as client:
@@ -192,6 +233,7 @@ def test_a_lost_gate_fails_closed(service: Service) -> None:
 
     assert _is_problem(answer, 503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
-    assert _is_problem(service.call("GET", f"/campaigns/{campaign_id}"), 503, "unavailable")
+    shown = service.call("GET", f"/campaigns/{campaign_id}").body
+    assert (shown["state"], shown["remaining"]) == ("unavailable", None)
     # Nor does a change of the campaign make a gate that starts again at 1.
     assert _is_problem(service.as_operator("PUT", f"/campaigns/{campaign_id}", campaign_body()), 503, "unavailable")

@@ -225,7 +225,7 @@ def test_configure_tells_what_it_did(scripts: Scripts) -> None:
     scripts.apply("ann")
     scripts.apply("bob")
     fields = {"name": "x", "capacity": "2", "opens_at": "3", "closes_at": str(NOW + 4), "state": "active"}
-    fields |= {"run_id": "server", "version": "1", "pages": "1", "free": "0", "surplus": "0"}
+    fields |= {"run_id": "server", "version": "1", "pages": "1", "free": "0", "surplus": "0", "newest_at": str(NOW)}
     assert _hash(scripts) == fields
     for kind in ("change", "create"):
         assert configure(kind, "y", 1, 3, 4, "active", 2) == b"below_accepted"
@@ -498,22 +498,22 @@ def test_a_key_that_is_lost_during_the_rebuild_gives_no_seat_twice(scripts: Scri
 def test_a_campaign_is_shown_as_of_one_instant(scripts: Scripts) -> None:
     scripts.create(opens_at=1)
     campaign = [b"demo", b"9", b"1", str(NOW + 1).encode(), b"active", b"1"]
-    assert scripts.run("show") == [b"whole", str(NOW).encode(), 0, 0, b"", *campaign]
+    assert scripts.run("show") == [b"whole", str(NOW).encode(), 0, 0, b"", 0, b"", *campaign]
     scripts.apply("bob")
     scripts.now -= 1_000
     scripts.apply("ann")
     scripts.now = NOW + 5
 
     oldest = str(NOW - 1_000).encode()
-    assert scripts.run("show") == [b"whole", str(NOW + 5).encode(), 2, 2, oldest, *campaign]
+    assert scripts.run("show") == [b"whole", str(NOW + 5).encode(), 2, 2, oldest, 2, oldest, *campaign]
     scripts.run_id = "other"
-    assert scripts.run("show") == [b"fenced", str(NOW + 5).encode(), 2, 2, oldest, *campaign]
+    assert scripts.run("show") == [b"fenced", str(NOW + 5).encode(), 2, 2, oldest, 2, oldest, *campaign]
 
 
 def test_free_sequences_do_not_count_as_accepted(scripts: Scripts) -> None:
     scripts.rebuild("ann", "2:A:7", "bob", "3:B:7")
 
-    assert scripts.run("show")[2] == 2
+    assert scripts.run("show")[2:4] == [2, 3]
 
 
 @pytest.mark.parametrize(("capacity", "pages"), [(1, 1), (2_048, 1), (2_049, 2), (4_096, 2), (4_097, 3)])

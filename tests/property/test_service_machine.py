@@ -22,7 +22,7 @@ from firstcome.domain.gate import GateState
 from firstcome.domain.message import to_body
 from firstcome.domain.refusal import Refused
 from firstcome.service.apply import Applications
-from firstcome.service.campaigns import Campaigns
+from firstcome.service.campaigns import Campaigns, Precondition
 from firstcome.service.drain import Drain, Message
 from firstcome.service.ports import ClaimQueue, ClaimSender, Gate, Ledger
 from firstcome.service.rate_limit import RateLimit
@@ -79,7 +79,7 @@ class ServiceMachine(RuleBasedStateMachine):
             after_ms=0,
             time_left_ms=lambda: PLENTY_MS,
         )
-        self.operator = Campaigns(self.gate, self.ledger, self.dead_letters, self.clock, hold_ms=0)
+        self.operator = Campaigns(self.gate, self.ledger, self.clock, hold_ms=0)
         self.applications = Applications(self.gate, self.sender, SoldOutMemory(self.clock), self.clock)
         self.told: dict[str, Claim] = {}
         self.rows: dict[int, tuple[str, str]] = {}
@@ -96,7 +96,7 @@ class ServiceMachine(RuleBasedStateMachine):
         self.campaign = a_campaign(capacity=capacity)
         self.id = self.campaign.campaign_id
         self.server.client.flushall()
-        self.operator.put(self.campaign)
+        self.operator.put(self.campaign, "olga", Precondition())
         self.take_snapshot()
 
     @rule(user=users, fault=faults, asks=st.booleans())
@@ -138,13 +138,13 @@ class ServiceMachine(RuleBasedStateMachine):
     def change(self, capacity: int, fault: Fault | None) -> None:
         self._arm(fault)
         with suppress(FirstcomeError):
-            self.operator.put(replace(self.campaign, capacity=capacity))
+            self.operator.put(replace(self.campaign, capacity=capacity), "olga", Precondition())
 
     @rule(paused=st.booleans(), fault=faults)
     def pause(self, *, paused: bool, fault: Fault | None) -> None:
         self._arm(fault)
         with suppress(FirstcomeError):
-            self.operator.set_paused(self.id, paused=paused)
+            (self.operator.pause if paused else self.operator.resume)(self.id, "olga")
 
     @rule()
     def purge(self) -> None:
@@ -204,11 +204,11 @@ class ServiceMachine(RuleBasedStateMachine):
 
     def _rush(self) -> None:
         """Let more users apply than there are coupons left."""
-        self.operator.set_paused(self.id, paused=False)
+        self.operator.resume(self.id, "olga")
         record = self.real_ledger.find(self.id)
         assert record
         capacity = record.campaign.capacity
-        self.operator.put(record.campaign)
+        self.operator.put(record.campaign, "olga", Precondition())
         for number in range(capacity + 1):
             last = self.applications.apply(self.id, f"late-{number}")
         assert isinstance(last, Refused)

@@ -17,6 +17,7 @@ def an_event(
     scope: str | None = None,
     body: str | None = None,
     query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Make the event of a request with a verified token."""
     method, path = route.split(" ", 1)
@@ -28,7 +29,7 @@ def an_event(
         "routeKey": route,
         "rawPath": path.replace("{campaign_id}", str(campaign_id)),
         "rawQueryString": "",
-        "headers": {"host": "api.example", "authorization": "Bearer e30.e30.c2lnbmF0dXJl"},
+        "headers": {"host": "api.example", "authorization": "Bearer e30.e30.c2lnbmF0dXJl", **(headers or {})},
         "requestContext": {
             "authorizer": {"jwt": {"claims": claims, "scopes": None}},
             "http": {"method": method, "path": path, "sourceIp": "192.0.2.7"},

@@ -16,14 +16,20 @@ from firstcome.adapters.logs import logger
 from firstcome.adapters.metrics import Metrics
 from firstcome.domain.campaign import Campaign
 from firstcome.http_api import Answer, Event, Handler
+from firstcome.service.answers import AnswerCounts
 from firstcome.service.apply import Applications
 from firstcome.service.campaigns import Campaigns
 from firstcome.service.drain import Drain
+from firstcome.service.lifecycle import Lifecycle
+from firstcome.service.lookup import Lookup
 from firstcome.service.rate_limit import RateLimit
 from firstcome.service.sold_out import SoldOutMemory
 from tests.factories import a_campaign, open_campaign
 from tests.fakes import FakeClock, MemoryDeadLetters, MemoryGate, MemoryLedger, MemoryQueue
 from tests.unit import documentation
+
+CLAIM_AGE_MS = 900_000
+"""Milliseconds after which a claim that is not in the ledger is alarmed on."""
 
 
 @dataclass
@@ -45,6 +51,11 @@ class World:
     def counted(self) -> list[dict[str, Any]]:
         """Read the metrics written since the last call, without what says how to read them."""
         return [_plain(json.loads(line)) for line in self.metrics().splitlines()]
+
+    @property
+    def campaigns(self) -> Campaigns:
+        """What changes campaigns, without a time that raises are held back."""
+        return Campaigns(self.gate, self.ledger, self.clock, 0)
 
     def open(self, campaign_id: str = "demo", **changes: Any) -> Campaign:
         """Make a campaign, in the ledger and at the gate."""
@@ -96,9 +107,11 @@ def world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     monkeypatch.setattr(bootstrap, "dead_letters", lambda: made.dead_letters)
     drain = Drain(made.ledger, made.gate, made.queue, made.dead_letters, RateLimit(200, 2, made.clock), made.clock)
     monkeypatch.setattr(bootstrap, "drain", lambda: drain)
-    monkeypatch.setattr(
-        bootstrap, "campaigns", lambda: Campaigns(made.gate, made.ledger, made.dead_letters, made.clock, 0)
-    )
+    monkeypatch.setattr(bootstrap, "campaigns", lambda: made.campaigns)
+    monkeypatch.setattr(bootstrap, "lifecycle", lambda: Lifecycle(made.gate, made.ledger))
+    monkeypatch.setattr(bootstrap, "lookup", lambda: Lookup(made.gate, made.ledger, made.dead_letters, CLAIM_AGE_MS))
+    answers = AnswerCounts(made.gate, made.clock)
+    monkeypatch.setattr(bootstrap, "answer_counts", lambda: answers)
     metrics = Metrics(made.clock, "Firstcome/trial")
     monkeypatch.setattr(bootstrap, "metrics", lambda: metrics)
     monkeypatch.setattr(bootstrap, "MonotonicClock", lambda: made.clock)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from firstcome.domain.claim import Claim
-from firstcome.domain.errors import GateLostError, LedgerUnavailableError
+from firstcome.domain.errors import GateLostError, GateUnavailableError, LedgerUnavailableError
 from functions.admin.app import lambda_handler
 from tests.factories import a_claim
 from tests.unit.api_events import an_event, an_operators_event, body_of, code_of, without_token
-from tests.unit.conftest import Log, World
+from tests.unit.conftest import CLAIM_AGE_MS, Log, World
 
 pytestmark = pytest.mark.usefixtures("world")
 
@@ -22,10 +22,15 @@ _RESUME = "POST /campaigns/{campaign_id}/resume"
 _STATS = "GET /campaigns/{campaign_id}/stats"
 _COUPONS = "GET /campaigns/{campaign_id}/coupons"
 _REBUILD = "POST /campaigns/{campaign_id}/rebuild"
+_ARCHIVE = "DELETE /campaigns/{campaign_id}"
+_LOOKUP = "GET /campaigns/{campaign_id}/coupons/lookup"
+_EVENTS = "GET /campaigns/{campaign_id}/events"
+_ERASE = "POST /campaigns/{campaign_id}/erase"
+_RECONCILE = "POST /campaigns/{campaign_id}/reconcile"
 
-_ALL = [_PUT, _LIST, _PAUSE, _RESUME, _STATS, _COUPONS, _REBUILD]
+_ALL = [_PUT, _LIST, _PAUSE, _RESUME, _STATS, _COUPONS, _REBUILD, _RECONCILE, _ARCHIVE, _LOOKUP, _EVENTS, _ERASE]
 _OF_ONE_CAMPAIGN = [route for route in _ALL if route != _LIST]
-_OF_A_KNOWN_CAMPAIGN = [_PAUSE, _RESUME, _STATS, _COUPONS, _REBUILD]
+_OF_A_KNOWN_CAMPAIGN = [route for route in _OF_ONE_CAMPAIGN if route != _PUT]
 
 _FIELDS: dict[str, object] = {
     "name": "Spring sale",
@@ -36,6 +41,11 @@ _FIELDS: dict[str, object] = {
 
 
 def _call(route: str, **parts: Any) -> dict[str, Any]:
+    """Send a request that is right unless its parts say otherwise."""
+    if route == _LOOKUP:
+        parts = {"query": {"user_id": "alice-7f3a"}} | parts
+    if route in {_PUT, _ERASE}:
+        parts = {"body": json.dumps(_FIELDS if route == _PUT else {"user_id": "alice"})} | parts
     answer: dict[str, Any] = lambda_handler(an_operators_event(route, **parts), None)
     return answer
 
@@ -72,7 +82,7 @@ class TestEveryRoute:
     @pytest.mark.parametrize("route", _OF_ONE_CAMPAIGN)
     @pytest.mark.parametrize("campaign_id", ["De Mo", "-demo", "d" * 64, "\x00", "\ud800"])
     def test_an_invalid_campaign_is_400(self, route: str, campaign_id: str) -> None:
-        answer = _call(route, campaign_id=campaign_id, body=json.dumps(_FIELDS))
+        answer = _call(route, campaign_id=campaign_id)
         assert (answer["statusCode"], code_of(answer)) == (400, "invalid_campaign_id")
 
     @pytest.mark.parametrize("route", _OF_A_KNOWN_CAMPAIGN)
@@ -90,30 +100,30 @@ class TestEveryRoute:
     def test_without_the_ledger_it_is_503(self, world: World, route: str) -> None:
         world.open()
         world.ledger.is_down = True
-        answer = _call(route, body=json.dumps(_FIELDS))
+        answer = _call(route)
         assert (answer["statusCode"], code_of(answer)) == (503, "unavailable")
         assert answer["headers"]["Retry-After"] == "2"
 
-    @pytest.mark.parametrize("route", [_PUT, _PAUSE, _RESUME, _STATS])
+    @pytest.mark.parametrize("route", [_PUT, _PAUSE, _RESUME, _STATS, _ARCHIVE, _ERASE])
     @pytest.mark.parametrize("is_lost", [False, True])
     def test_without_the_gate_what_needs_it_is_503(self, world: World, route: str, is_lost: bool) -> None:  # noqa: FBT001
         world.open()
         world.gate.is_down = not is_lost
         if is_lost:
             world.gate.lose()
-        assert code_of(_call(route, body=json.dumps(_FIELDS))) == "unavailable"
+        assert code_of(_call(route)) == "unavailable"
 
     def test_no_log_line_names_a_user_or_a_coupon(
         self, world: World, log: Log, capsys: pytest.CaptureFixture[str]
     ) -> None:
         world.open()
         world.ledger.issue([a_claim("demo", 1, "alice-7f3a", "0123456789ABCDEF")])
-        answers = [_call(route, body=json.dumps(_FIELDS)) for route in _ALL]
+        answers = [_call(route) for route in _ALL]
         world.ledger.is_down = True
         for route in _ALL:
-            _call(route, sub="olga-7f3a", body=json.dumps(_FIELDS))
+            _call(route, sub="olga-7f3a")
         assert "alice-7f3a" in "".join(answer["body"] for answer in answers)
-        assert {entry["kind"] for entry in log.of("unavailable")} == {"LedgerUnavailableError"}
+        assert "LedgerUnavailableError" in {entry["kind"] for entry in log.of("unavailable")}
         written = log.text + "".join(capsys.readouterr())
         assert "7f3a" not in written
         assert "0123456789ABCDEF" not in written
@@ -154,8 +164,32 @@ class TestList:
         assert len(body_of(_call(_LIST))["campaigns"]) == 20
         assert len(body_of(_call(_LIST, query={"limit": "100"}))["campaigns"]) == 21
 
+    def test_it_is_searched_filtered_and_sorted(self) -> None:
+        for number, name in enumerate(("autumn", "spring", "spring-2")):
+            _put(name, opens_at=f"209{number}-01-01T00:00:00Z")
+        _call(_PAUSE, campaign_id="spring")
+        for query, expected in (
+            ({"q": "SPRING-", "sort": "created"}, ["spring-2"]),
+            ({"q": "ring"}, ["spring-2", "spring", "autumn"]),
+            ({"state": "paused"}, ["spring"]),
+            ({"state": "active", "sort": "opens_at"}, ["autumn", "spring-2"]),
+            ({"state": "archived"}, []),
+        ):
+            page = body_of(_call(_LIST, query=query))
+            assert [one["campaign_id"] for one in page["campaigns"]] == expected
+
+    def test_an_archived_campaign_is_listed_as_such(self) -> None:
+        _put(closes_at="2021-01-01T00:00:00Z")
+        _call(_ARCHIVE)
+        (one,) = body_of(_call(_LIST, query={"state": "archived"}))["campaigns"]
+        assert (one["state"], one["remaining"], one["capacity"]) == ("archived", None, 10)
+
     @pytest.mark.parametrize(
-        "query", [{"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"limit": ""}, {"after": "De Mo"}, {"after": ""}]
+        "query",
+        [
+            *({"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"limit": ""}, {"after": "De Mo"}, {"after": ""}),
+            *({"state": "open"}, {"state": "creating"}, {"sort": "name"}, {"q": ""}, {"q": "a\n"}),
+        ],
     )
     def test_a_wrong_parameter_is_400(self, query: dict[str, str]) -> None:
         answer = _call(_LIST, query=query)
@@ -171,6 +205,26 @@ class TestList:
         assert answer["statusCode"] == 200
         (one,) = body_of(answer)["campaigns"]
         assert (one["state"], one["remaining"], one["capacity"]) == ("unavailable", None, 10)
+
+    def test_a_fenced_gate_is_not_called_open(self, world: World) -> None:
+        _put()
+        world.gate.fence("demo")
+        assert body_of(_call(_LIST))["campaigns"][0]["state"] == "unavailable"
+
+    def test_a_gate_that_does_not_answer_is_waited_for_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(3):
+            _put(f"c{number}")
+        asked: list[str] = []
+
+        def refuse(campaign_id: str) -> None:
+            asked.append(campaign_id)
+            raise GateUnavailableError("down")
+
+        monkeypatch.setattr(world.gate, "show", refuse)
+        assert [one["state"] for one in body_of(_call(_LIST))["campaigns"]] == ["unavailable"] * 3
+        assert asked == ["c2"]
 
 
 class TestPauseAndResume:
@@ -200,6 +254,7 @@ class TestStats:
         world.ledger.issue(claims[:3])
         world.ledger.issue([a_claim("demo", 8, claims[0].user_id)])
         world.dead_letters.send({"m1": ("x", "not_json"), "m2": ("y", "not_json")})
+        world.gate.add_answers("demo", {"sold_out": 5, "unavailable": 2})
         world.clock.sleep(2_500)
         answer = _call(_STATS)
         assert answer["statusCode"] == 200
@@ -212,16 +267,19 @@ class TestStats:
             "overflow": 1,
             "dead_letters": 2,
             "oldest_outbox_seconds": 2.5,
+            "refused": {"sold_out": 5},
+            "unavailable": 2,
+            "exact": False,
         }
 
-    def test_a_new_campaign_has_none(self) -> None:
+    def test_a_new_campaign_has_none_and_is_exact(self) -> None:
         _put(capacity=5)
         body = body_of(_call(_STATS))
-        assert body.pop("capacity") == 5
+        assert (body.pop("capacity"), body.pop("exact"), body.pop("refused")) == (5, True, {})
         assert set(body.values()) == {0}
 
     def test_queued_is_never_below_zero(self, world: World) -> None:
-        """A claim sent twice may be in the ledger while it is still noted as outbox."""
+        """A claim sent twice may be in the ledger while it is still in the outbox."""
         _put()
         world.gate.apply("demo", "alice", "A" * 16)
         world.ledger.issue([world.gate.states["demo"].claims["alice"]])
@@ -232,6 +290,58 @@ class TestStats:
         _put()
         world.dead_letters.is_down = True
         assert code_of(_call(_STATS)) == "unavailable"
+
+    def test_an_archived_campaign_has_the_figures_of_the_ledger(self, world: World) -> None:
+        _put()
+        world.ledger.issue(_accept(world, 2))
+        _call(_PAUSE)
+        _call(_ARCHIVE)
+        body = body_of(_call(_STATS))
+        assert (body["accepted"], body["issued"], body["queued"], body["exact"]) == (2, 2, 0, True)
+
+
+class TestExact:
+    def test_all_issued_is_exact(self, world: World) -> None:
+        _put()
+        world.ledger.issue(_accept(world, 3))
+        assert _is_exact()
+
+    def test_young_claims_under_way_leave_it_open_and_old_ones_do_not(self, world: World) -> None:
+        _put()
+        claims = _accept(world, 3)
+        world.ledger.issue(claims[:2])
+        world.clock.sleep(CLAIM_AGE_MS - 1)
+        assert _is_exact() is None
+        world.clock.sleep(1)
+        assert _is_exact() is False
+
+    def test_claims_that_keep_coming_do_not_hide_an_old_one_that_is_missing(self, world: World) -> None:
+        """A queue that was purged, and a trickle of claims since."""
+        _put()
+        world.ledger.issue(_accept(world, 2)[1:])
+        world.clock.sleep(CLAIM_AGE_MS)
+        world.ledger.issue(_accept(world, 3)[2:])
+        assert _is_exact() is False
+
+    def test_an_old_gap_is_no_reason_while_the_newest_claim_is_under_way(self, world: World) -> None:
+        _put()
+        world.ledger.issue(_accept(world, 2)[1:])
+        world.clock.sleep(CLAIM_AGE_MS)
+        _accept(world, 3)
+        assert _is_exact() is None
+
+    def test_a_missing_sequence_and_overflow_are_not_exact(self, world: World) -> None:
+        _put()
+        claims = _accept(world, 2)
+        world.ledger.issue([claims[0], replace(claims[1], sequence=3)])
+        assert _is_exact() is False
+        _put("other")
+        world.ledger.issue([a_claim("other", 11)])
+        assert _is_exact("other") is False
+
+
+def _is_exact(campaign_id: str = "demo") -> object:
+    return body_of(_call(_STATS, campaign_id=campaign_id))["exact"]
 
 
 class TestCoupons:
@@ -267,6 +377,17 @@ class TestCoupons:
         _put()
         answer = _call(_COUPONS, query=query)
         assert (answer["statusCode"], code_of(answer)) == (400, "invalid_parameter")
+
+    def test_they_come_as_csv_with_a_link_to_the_next_page(self, world: World) -> None:
+        _put()
+        world.ledger.issue([a_claim("demo", sequence, f"=user-{sequence}") for sequence in (1, 2, 3)])
+        csv = {"accept": "text/html;q=0.1, Text/CSV; header=present"}
+        pages = [_call(_COUPONS, headers=csv, query={"limit": "2", "after": after}) for after in ("0", "2")]
+        assert [page["headers"]["Content-Type"] for page in pages] == ["text/csv; charset=utf-8"] * 2
+        assert pages[0]["headers"]["Link"] == '<?after=2&limit=2>; rel="next"'
+        assert "Link" not in pages[1]["headers"]
+        assert [page["body"].count("\r\n") for page in pages] == [3, 2]
+        assert '"3","\'=user-3"' in pages[1]["body"]
 
     def test_they_are_read_without_the_gate(self, world: World) -> None:
         _put()
@@ -357,9 +478,9 @@ def test_the_connection_to_mysql_is_given_back_after_each_request(
     closed: list[str] = []
     monkeypatch.setattr(world.ledger, "close", lambda: closed.append(route))
     world.open()
-    _call(route, body=json.dumps(_FIELDS))
+    _call(route)
     world.ledger.is_down = True
-    _call(route, body=json.dumps(_FIELDS))
+    _call(route)
     assert closed == [route, route]
 
 

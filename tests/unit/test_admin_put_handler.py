@@ -1,14 +1,16 @@
-"""AdminFunction: making and changing a campaign, and what is left when something fails half way."""
+"""AdminFunction: creating and changing a campaign, and what is left when something fails half way."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from firstcome import bootstrap
+from firstcome.domain.campaign import CampaignState
 from firstcome.domain.claim import Admission
 from firstcome.domain.errors import GateUnavailableError, LedgerUnavailableError
-from firstcome.domain.gate import GateView
+from firstcome.domain.gate import ConfigureResult, GateView
 from functions.admin.app import lambda_handler
 from tests.unit.api_events import an_operators_event, body_of, code_of
 from tests.unit.conftest import World
@@ -21,14 +23,14 @@ _FIELDS: dict[str, object] = {
 }
 
 
-def _send(body: str | None, campaign_id: str = "demo") -> dict[str, Any]:
-    event = an_operators_event("PUT /campaigns/{campaign_id}", campaign_id=campaign_id, body=body)
+def _send(body: str | None, campaign_id: str = "demo", headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    event = an_operators_event("PUT /campaigns/{campaign_id}", campaign_id=campaign_id, body=body, headers=headers)
     answer: dict[str, Any] = lambda_handler(event, None)
     return answer
 
 
-def _put(campaign_id: str = "demo", **changes: object) -> dict[str, Any]:
-    return _send(json.dumps(_FIELDS | changes), campaign_id)
+def _put(campaign_id: str = "demo", headers: Mapping[str, str] | None = None, **changes: object) -> dict[str, Any]:
+    return _send(json.dumps(_FIELDS | changes), campaign_id, headers)
 
 
 def _accept(world: World, count: int) -> None:
@@ -36,10 +38,17 @@ def _accept(world: World, count: int) -> None:
         world.gate.apply("demo", f"user-{number}", f"{number:016d}")
 
 
-def _gate_capacity(world: World) -> int:
-    campaign = world.gate.states["demo"].campaign
-    assert campaign
-    return campaign.capacity
+def _at_gate(world: World) -> tuple[int, int]:
+    """Return capacity and version as the gate has them."""
+    view = world.gate.show("demo")
+    assert isinstance(view, GateView)
+    assert view.campaign
+    return view.campaign.capacity, view.campaign.version
+
+
+def _in_ledger(world: World) -> tuple[int, int]:
+    campaign = world.ledger.records["demo"].campaign
+    return campaign.capacity, campaign.version
 
 
 def test_a_new_campaign_is_201_in_the_ledger_and_at_the_gate(world: World) -> None:
@@ -53,25 +62,26 @@ def test_a_new_campaign_is_201_in_the_ledger_and_at_the_gate(world: World) -> No
         "remaining": 3,
         "opens_at": "2020-01-01T00:00:00.000Z",
         "closes_at": "2099-01-01T00:00:00.000Z",
+        "version": 1,
     }
-    view = world.gate.show("demo")
-    assert isinstance(view, GateView)
-    assert view.campaign == world.ledger.records["demo"].campaign
+    assert answer["headers"]["ETag"] == '"1-open-3"'
+    assert _at_gate(world) == _in_ledger(world) == (3, 1)
     assert world.gate.campaign_ids() == ["demo"]
 
 
-def test_the_same_again_is_200(world: World) -> None:
+def test_the_same_again_is_200_and_no_new_version(world: World) -> None:
     assert [_put()["statusCode"], _put()["statusCode"]] == [201, 200]
+    assert _at_gate(world) == _in_ledger(world) == (10, 1)
 
 
 def test_it_may_be_changed_while_it_runs_and_keeps_what_was_accepted(world: World) -> None:
     _put(capacity=5)
     _accept(world, 4)
     body = body_of(_put(capacity=8, name="Longer sale"))
-    assert (body["capacity"], body["remaining"], body["name"]) == (8, 4, "Longer sale")
+    assert (body["capacity"], body["remaining"], body["name"], body["version"]) == (8, 4, "Longer sale", 2)
     body = body_of(_put(capacity=4))
-    assert (body["capacity"], body["remaining"], body["state"]) == (4, 0, "sold_out")
-    assert world.ledger.records["demo"].campaign.capacity == 4
+    assert (body["capacity"], body["remaining"], body["state"], body["version"]) == (4, 0, "sold_out", 3)
+    assert _at_gate(world) == _in_ledger(world) == (4, 3)
 
 
 def test_a_capacity_below_what_was_accepted_is_409_and_changes_nothing(world: World) -> None:
@@ -79,63 +89,153 @@ def test_a_capacity_below_what_was_accepted_is_409_and_changes_nothing(world: Wo
     _accept(world, 4)
     answer = _put(capacity=3, name="Other")
     assert (answer["statusCode"], code_of(answer)) == (409, "capacity_below_accepted")
-    view = world.gate.show("demo")
-    assert isinstance(view, GateView)
-    for campaign in (view.campaign, world.ledger.records["demo"].campaign):
-        assert campaign
-        assert (campaign.capacity, campaign.name) == (5, "Spring sale")
+    assert _at_gate(world) == _in_ledger(world) == (5, 1)
 
 
-def test_a_paused_campaign_stays_paused(world: World) -> None:
+@pytest.mark.usefixtures("world")
+def test_a_paused_campaign_stays_paused() -> None:
     _put()
     lambda_handler(an_operators_event("POST /campaigns/{campaign_id}/pause"), None)
     assert body_of(_put(capacity=20))["state"] == "paused"
 
 
-@pytest.mark.parametrize("body", [None, "", "null", "[]", "{", "name=demo", '"demo"', "[" * 9_000])
-def test_a_body_that_is_no_object_is_422(world: World, body: str | None) -> None:
-    answer = _send(body)
-    assert (answer["statusCode"], code_of(answer)) == (422, "invalid_campaign")
-    assert body_of(answer)["errors"] == [
-        {"field": "body", "rule": "must be a JSON object in UTF-8 that gives each field once"}
-    ]
+@pytest.mark.usefixtures("world")
+class TestPreconditions:
+    @pytest.mark.parametrize(
+        "etag", ['"1-open-10"', '"1-sold_out-0"', 'W/"1-open-9"', '"1"', '"7-open-1", "1-open-2"', "*"]
+    )
+    def test_an_etag_of_the_current_version_lets_a_change_through(self, etag: str) -> None:
+        _put()
+        assert _put(headers={"if-match": etag}, capacity=11)["statusCode"] == 200
+
+    @pytest.mark.parametrize("etag", ['"1-open-10"', '"3-open-10"', '"-open-"', "nonsense", '"²-open-1"'])
+    def test_any_other_is_412_with_the_campaign_as_it_is(self, world: World, etag: str) -> None:
+        _put()
+        _put(capacity=11)
+        answer = _put(headers={"if-match": etag}, capacity=12)
+        assert (answer["statusCode"], code_of(answer)) == (412, "version_conflict")
+        current = body_of(answer)["current"]
+        assert (current["version"], current["capacity"], current["remaining"]) == (2, 11, 11)
+        assert _at_gate(world) == _in_ledger(world) == (11, 2)
+
+    def test_a_change_that_was_made_already_may_be_repeated(self) -> None:
+        _put()
+        for _ in range(2):
+            answer = _put(headers={"if-match": '"1-open-10"'}, capacity=11)
+            assert (answer["statusCode"], body_of(answer)["version"]) == (200, 2)
+
+    @pytest.mark.parametrize("etag", ['"1-open-10"', "*"])
+    def test_without_a_campaign_an_etag_is_412_and_creates_none(self, world: World, etag: str) -> None:
+        answer = _put(headers={"if-match": etag})
+        assert (answer["statusCode"], body_of(answer)["current"]) == (412, None)
+        assert world.ledger.records == {}
+
+    def test_a_star_that_must_not_match_creates_and_never_changes(self) -> None:
+        answers = [_put(headers={"if-none-match": "*"}) for _ in range(2)]
+        assert [answer["statusCode"] for answer in answers] == [201, 412]
+        assert body_of(answers[1])["current"]["version"] == 1
 
 
-def test_wrong_fields_are_422_and_all_named(world: World) -> None:
-    answer = _put(name="", capacity=-1, opens_at="soon", closes_at=None, limit=1)
-    assert (answer["statusCode"], code_of(answer)) == (422, "invalid_campaign")
-    body = body_of(answer)
-    fields = ["name", "capacity", "opens_at", "closes_at", "limit"]
-    assert [error["field"] for error in body["errors"]] == fields
-    assert all(f"{error['field']} {error['rule']}" in body["detail"] for error in body["errors"])
-    assert world.ledger.records == {}
+class TestBadBodies:
+    @pytest.mark.parametrize("body", [None, "", "null", "[]", "{", "name=demo", '"demo"', "[" * 9_000])
+    def test_a_body_that_is_no_object_is_422(self, world: World, body: str | None) -> None:
+        answer = _send(body)
+        assert (answer["statusCode"], code_of(answer)) == (422, "invalid_campaign")
+        rule = "must be a JSON object in UTF-8 that gives each field once"
+        assert body_of(answer)["errors"] == [{"field": "body", "rule": rule}]
+        assert world.ledger.records == {}
+
+    def test_wrong_fields_are_422_and_all_named(self, world: World) -> None:
+        answer = _put(name="", capacity=-1, opens_at="soon", closes_at=None, limit=1)
+        assert (answer["statusCode"], code_of(answer)) == (422, "invalid_campaign")
+        body = body_of(answer)
+        fields = ["name", "capacity", "opens_at", "closes_at", "limit"]
+        assert [error["field"] for error in body["errors"]] == fields
+        assert all(f"{error['field']} {error['rule']}" in body["detail"] for error in body["errors"])
+        assert world.ledger.records == {}
+
+    @pytest.mark.usefixtures("world")
+    def test_a_field_name_that_is_no_text_can_still_be_answered(self) -> None:
+        answer = _send('{"\\ud800":1}')
+        assert "\ud800" in [error["field"] for error in body_of(answer)["errors"]]
 
 
-def test_a_field_name_that_is_no_text_can_still_be_answered(world: World) -> None:
-    answer = _send('{"\\ud800":1}')
-    assert "\ud800" in [error["field"] for error in body_of(answer)["errors"]]
+_WRITES = [
+    ("ledger", "create"),
+    ("ledger", "update"),
+    ("ledger", "record"),
+    ("gate", "register"),
+    ("gate", "create"),
+    ("gate", "change"),
+]
 
 
-def test_a_time_outside_the_calendar_is_422(world: World) -> None:
-    assert code_of(_put(closes_at="9999-12-31T23:59:59-23:59")) == "invalid_campaign"
+@pytest.mark.parametrize("happens", [True, False])
+@pytest.mark.parametrize(("port", "method"), _WRITES)
+def test_a_creation_that_fails_anywhere_is_completed_by_the_same_request(
+    world: World,
+    port: str,
+    method: str,
+    happens: bool,  # noqa: FBT001 - a table of flags
+) -> None:
+    """GIVEN claims of other campaigns in the queue, WHEN a creation fails, THEN asking again needs no empty queue."""
+    world.queue.sent.extend(_claims_of_another(world))
+    with pytest.MonkeyPatch.context() as broken:
+        _fail(broken, getattr(world, port), method, happens=happens)
+        assert code_of(_put()) == "unavailable"
+    assert not isinstance(_applied(world), Admission) or _in_ledger(world)[1] == 1
+    assert _put()["statusCode"] in {200, 201}
+    assert _at_gate(world) == _in_ledger(world) == (10, 1)
+    assert isinstance(_applied(world), Admission)
 
 
-def test_a_raise_that_fails_half_way_leaves_the_gate_the_lower_one(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("capacity", [3, 9])
+@pytest.mark.parametrize("happens", [True, False])
+@pytest.mark.parametrize(("port", "method"), [("ledger", "update"), ("ledger", "record"), ("gate", "change")])
+def test_a_change_that_fails_anywhere_leaves_the_gate_the_lower_one_and_is_completed_by_the_same_request(
+    world: World,
+    port: str,
+    method: str,
+    capacity: int,
+    happens: bool,  # noqa: FBT001 - a table of flags
 ) -> None:
     _put(capacity=5)
-    _fail(monkeypatch, world.gate, "configure", GateUnavailableError("down"))
-    assert code_of(_put(capacity=9)) == "unavailable"
-    assert world.ledger.records["demo"].campaign.capacity == 9
-    assert _gate_capacity(world) == 5
+    etag = {"if-match": '"1-open-5"'}
+    with pytest.MonkeyPatch.context() as broken:
+        _fail(broken, getattr(world, port), method, happens=happens)
+        assert code_of(_put(headers=etag, capacity=capacity)) == "unavailable"
+    assert _at_gate(world)[0] <= _in_ledger(world)[0]
+    assert _put(headers=etag, capacity=capacity)["statusCode"] == 200
+    assert _at_gate(world) == _in_ledger(world) == (capacity, 2)
 
 
-def test_a_cut_that_fails_half_way_leaves_the_gate_the_lower_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_change_after_one_that_failed_half_way_meets_no_obstacle(world: World) -> None:
     _put(capacity=9)
-    _fail(monkeypatch, world.ledger, "update", LedgerUnavailableError("down"))
-    assert code_of(_put(capacity=5)) == "unavailable"
-    assert world.ledger.records["demo"].campaign.capacity == 9
-    assert _gate_capacity(world) == 5
+    with pytest.MonkeyPatch.context() as broken:
+        _fail(broken, world.ledger, "update", happens=False)
+        assert code_of(_put(capacity=5)) == "unavailable"
+    assert _put(capacity=20)["statusCode"] == 200
+    assert _at_gate(world) == _in_ledger(world)
+    assert _in_ledger(world)[0] == 20
+
+
+def test_two_changes_of_one_version_are_settled_by_the_next(world: World) -> None:
+    """A change that has lost its lock may reach the gate with the version that another one has in the ledger."""
+    _put(capacity=9)
+    lost = replace(world.ledger.records["demo"].campaign, capacity=3, version=2)
+    assert world.gate.change(lost) is ConfigureResult.DONE
+    world.ledger.update(replace(lost, capacity=6), 1)
+    assert _put(capacity=6)["statusCode"] == 200
+    assert _at_gate(world) == _in_ledger(world) == (6, 3)
+
+
+def test_a_ledger_that_went_back_to_a_backup_follows_the_gate(world: World) -> None:
+    _put(capacity=9)
+    _put(capacity=20)
+    del world.ledger.records["demo"]
+    answer = _put(capacity=30)
+    assert (answer["statusCode"], body_of(answer)["version"]) == (200, 3)
+    assert _at_gate(world) == _in_ledger(world) == (30, 3)
 
 
 def test_the_capacity_of_a_fenced_campaign_is_raised_but_not_lowered(world: World) -> None:
@@ -143,32 +243,10 @@ def test_the_capacity_of_a_fenced_campaign_is_raised_but_not_lowered(world: Worl
     _put(capacity=9)
     world.gate.fence("demo")
     assert code_of(_put(capacity=5)) == "unavailable"
-    assert world.ledger.records["demo"].campaign.capacity == 9
-    assert _put(capacity=12)["statusCode"] == 200
-
-
-@pytest.mark.parametrize(("port", "method", "capacity"), [("gate", "configure", 9), ("ledger", "update", 3)])
-def test_the_same_request_again_completes_a_change(world: World, port: str, method: str, capacity: int) -> None:
-    _put(capacity=5)
-    with pytest.MonkeyPatch.context() as broken:
-        error = GateUnavailableError("down") if port == "gate" else LedgerUnavailableError("down")
-        _fail(broken, getattr(world, port), method, error)
-        assert code_of(_put(capacity=capacity)) == "unavailable"
-    assert _put(capacity=capacity)["statusCode"] == 200
-    assert world.ledger.records["demo"].campaign.capacity == capacity
-    assert _gate_capacity(world) == capacity
-
-
-@pytest.mark.parametrize("method", ["register", "create"])
-def test_a_campaign_that_was_made_half_is_completed_by_the_relay(world: World, method: str) -> None:
-    """GIVEN a gate that went down while a campaign was made, THEN the relay's next run makes it."""
-    with pytest.MonkeyPatch.context() as broken:
-        _fail(broken, world.gate, method, GateUnavailableError("down"))
-        assert code_of(_put()) == "unavailable"
-    assert code_of(_put()) == "unavailable"
-    bootstrap.relay(lambda: 40_000).run()
-    assert _put(capacity=20)["statusCode"] == 200
-    assert isinstance(world.gate.apply("demo", "alice", "A" * 16), Admission)
+    assert _in_ledger(world) == (9, 1)
+    answer = _put(capacity=12)
+    assert (answer["statusCode"], body_of(answer)["state"], body_of(answer)["capacity"]) == (200, "unavailable", 12)
+    assert _in_ledger(world) == (12, 2)
 
 
 def test_a_campaign_whose_gate_is_lost_is_not_made_anew(world: World) -> None:
@@ -176,7 +254,7 @@ def test_a_campaign_whose_gate_is_lost_is_not_made_anew(world: World) -> None:
     _accept(world, 2)
     world.gate.lose()
     assert code_of(_put()) == "unavailable"
-    assert world.gate.states == {}
+    assert not isinstance(_applied(world), Admission)
 
 
 def test_a_new_campaign_after_a_wipe_does_not_make_the_lost_ones_unknown(world: World) -> None:
@@ -186,8 +264,35 @@ def test_a_new_campaign_after_a_wipe_does_not_make_the_lost_ones_unknown(world: 
     assert world.gate.campaign_ids() == ["new", "old"]
 
 
-def _fail(monkeypatch: pytest.MonkeyPatch, port: object, method: str, error: Exception) -> None:
-    def fail(*_: object) -> None:
-        raise error
+def test_an_archived_campaign_is_410(world: World) -> None:
+    _put()
+    world.ledger.archive("demo")
+    answer = _put(capacity=11)
+    assert (answer["statusCode"], code_of(answer)) == (410, "archived")
+    assert world.ledger.records["demo"].state is CampaignState.ARCHIVED
+
+
+def _claims_of_another(world: World) -> list[Any]:
+    world.open("other")
+    answer = world.gate.apply("other", "bob", "B" * 16)
+    assert isinstance(answer, Admission)
+    return [answer.claim]
+
+
+def _applied(world: World) -> object:
+    try:
+        return world.gate.apply("demo", "alice", "A" * 16)
+    except GateUnavailableError as exc:
+        return exc
+
+
+def _fail(monkeypatch: pytest.MonkeyPatch, port: object, method: str, *, happens: bool) -> None:
+    """Have a method fail, with its effect or without."""
+    real = getattr(port, method)
+
+    def fail(*values: Any) -> None:
+        if happens:
+            real(*values)
+        raise LedgerUnavailableError("down")
 
     monkeypatch.setattr(port, method, fail)

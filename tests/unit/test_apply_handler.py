@@ -251,7 +251,16 @@ class TestShow:
             "remaining": 2,
             "opens_at": "2020-01-01T00:00:00.000Z",
             "closes_at": "2099-01-01T00:00:00.000Z",
+            "version": 1,
         }
+        assert answer["headers"]["ETag"] == '"1-open-2"'
+
+    def test_who_has_it_already_is_told_so(self, world: World) -> None:
+        world.open(capacity=3)
+        event = without_token(an_event(_SHOW, headers={"if-none-match": '"x", W/"1-open-3"'}))
+        assert lambda_handler(event, None)["statusCode"] == 304
+        _apply()
+        assert lambda_handler(event, None)["statusCode"] == 200
 
     @pytest.mark.parametrize(
         ("changes", "state"),
@@ -285,10 +294,42 @@ class TestShow:
         world.gate.is_down = True
         assert code_of(_show()) == "unavailable"
 
-    def test_a_lost_gate_is_503_not_404(self, world: World) -> None:
+    def test_a_gate_that_would_refuse_everybody_says_so_and_null_is_what_it_does_not_know(self, world: World) -> None:
         world.open()
+        world.gate.fence("demo")
+        fenced = body_of(_show())
+        assert (fenced["state"], fenced["name"], fenced["remaining"]) == ("unavailable", "Spring sale", None)
         world.gate.lose()
-        assert code_of(_show()) == "unavailable"
+        lost = body_of(_show())
+        assert {name for name, value in lost.items() if value is None} == lost.keys() - {"campaign_id", "state"}
+        assert [code_of(_apply()), lost["state"]] == ["unavailable", "unavailable"]
+
+    def test_an_archived_campaign_is_gone(self, world: World) -> None:
+        world.open()
+        world.gate.archive("demo")
+        for answer in (_apply(), _mine(), _show()):
+            assert (answer["statusCode"], code_of(answer)) == (410, "archived")
+
+
+class TestAnswerCounts:
+    def test_refusals_and_failures_reach_the_gate_a_second_later(self, world: World) -> None:
+        world.open(capacity=1)
+        for user in ("alice", "bob", "carol"):
+            _apply(user)
+        world.gate.is_down = True
+        _apply()
+        world.gate.is_down = False
+        assert world.gate.answers("demo") == {}
+        world.clock.sleep(1_000)
+        _apply()
+        assert world.gate.answers("demo") == {"sold_out": 2, "unavailable": 1}
+
+    def test_what_was_invented_is_not_counted(self, world: World) -> None:
+        _apply(campaign_id="invented")
+        world.clock.sleep(1_000)
+        _apply(campaign_id="invented")
+        world.open("invented")
+        assert world.gate.answers("invented") == {}
 
 
 def test_no_log_line_names_a_user_or_a_coupon(world: World, log: Log, capsys: pytest.CaptureFixture[str]) -> None:

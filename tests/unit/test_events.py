@@ -137,6 +137,24 @@ def test_rebuild_leaves_a_whole_gate_alone_and_brings_a_lost_one_back(demo: Worl
     assert _send(apply, "apply")["statusCode"] == 202
 
 
+def test_reconcile_finds_nothing_missing_in_a_new_campaign(demo: World) -> None:
+    assert body_of(_send(admin, "reconcile")) == {"compared": 0, "resent": 0, "complete": True}
+    assert demo.queue.sent == []
+
+
+@pytest.mark.usefixtures("demo")
+def test_lookup_and_events_tell_of_alice_and_olga() -> None:
+    applied = body_of(_send(apply, "apply"))
+    assert body_of(_send(admin, "lookup"))["gate"]["coupon_code"] == applied["coupon_code"]
+    assert [event["actor"] for event in body_of(_send(admin, "events"))["events"]] == ["olga"]
+
+
+@pytest.mark.usefixtures("demo")
+def test_erase_and_archive_do_nothing_to_an_open_campaign_without_that_user() -> None:
+    assert code_of(_send(admin, "erase")) == "no_coupon"
+    assert code_of(_send(admin, "archive")) == "campaign_open"
+
+
 def test_migrate_says_so(world: World) -> None:
     assert _send(admin, "migrate") == {"migrated": True}
     assert world.ledger.is_migrated
@@ -187,7 +205,7 @@ def test_every_event_is_tried() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     names = _names()
     assert names == sorted({name for name in names if f'"{name}")' in source})
-    assert len(names) == 29
+    assert len(names) == 34
 
 
 def test_every_event_has_a_documented_answer() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from firstcome import http_api
+from firstcome.domain.campaign import Campaign, is_campaign_id
 from firstcome.domain.claim import Admission, Claim
 from firstcome.domain.errors import (
     FirstcomeError,
@@ -17,14 +18,17 @@ from firstcome.domain.errors import (
     QueueUnavailableError,
     SettingsError,
 )
+from firstcome.domain.gate import GateView
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.domain.times import from_rfc3339
 from firstcome.http_api import Answer, ProblemError, Request
+from firstcome.representation import campaign_body, etag_of
 from tests.unit.api_events import an_event, an_operators_event, body_of, code_of, without_token
 from tests.unit.conftest import Log
 
 _ROUTE = "PUT /campaigns/{campaign_id}"
 _OPENS_AT = from_rfc3339("2026-11-23T09:00:00Z")
+_CAMPAIGN = Campaign("demo", "Demo", 10, _OPENS_AT, _OPENS_AT + 1, version=2)
 _LIMIT = 10_000
 
 
@@ -153,14 +157,15 @@ class TestUser:
 class TestOperator:
     @pytest.mark.parametrize("scope", ["firstcome/operator", "openid firstcome/operator profile"])
     def test_the_scope_opens_the_door(self, scope: str) -> None:
-        assert http_api.for_operators(_echo)(Request(an_event(_ROUTE, scope=scope)))["statusCode"] == 200
+        answer = http_api.route(an_event(_ROUTE, scope=scope), {_ROUTE: http_api.for_operators(_echo)})
+        assert answer["statusCode"] == 200
 
     @pytest.mark.parametrize("scope", [None, "openid"])
     @pytest.mark.parametrize("scp", ["firstcome/operator", "[openid firstcome/operator]"])
     def test_an_issuer_may_call_the_scope_scp(self, scope: str | None, scp: str) -> None:
         event = an_event(_ROUTE, scope=scope)
         event["requestContext"]["authorizer"]["jwt"]["claims"]["scp"] = scp
-        assert http_api.for_operators(_echo)(Request(event))["statusCode"] == 200
+        assert http_api.route(event, {_ROUTE: http_api.for_operators(_echo)})["statusCode"] == 200
 
     @pytest.mark.parametrize(
         "scope",
@@ -230,17 +235,33 @@ class TestQuery:
     @pytest.mark.parametrize("query", [None, {}, {"Limit": "7"}, {"after": "7"}])
     def test_one_that_is_not_given_has_its_default(self, query: dict[str, str] | None) -> None:
         assert Request(an_event(_ROUTE, query=query)).whole_number("limit", 20, 1, 100) == 20
-        assert Request(an_event(_ROUTE, query={})).optional_campaign_id("after") is None
+        assert Request(an_event(_ROUTE, query={})).parameter("after", is_campaign_id, "") is None
 
     @pytest.mark.parametrize("text", ["", "De Mo", "a" * 64, "demo,x", "\x00"])
-    def test_an_invalid_campaign_in_a_query_is_400_and_named(self, text: str) -> None:
+    def test_a_text_that_breaks_its_rule_is_400_and_named(self, text: str) -> None:
         with pytest.raises(ProblemError) as caught:
-            Request(an_event(_ROUTE, query={"after": text})).optional_campaign_id("after")
+            Request(an_event(_ROUTE, query={"after": text})).parameter("after", is_campaign_id, "must be a campaign_id")
         assert code_of(caught.value.answer) == "invalid_parameter"
         assert "after must be a campaign_id" in body_of(caught.value.answer)["detail"]
 
-    def test_a_valid_one_is_read(self) -> None:
-        assert Request(an_event(_ROUTE, query={"after": "demo"})).optional_campaign_id("after") == "demo"
+    def test_a_text_within_its_rule_is_read(self) -> None:
+        assert Request(an_event(_ROUTE, query={"after": "demo"})).parameter("after", is_campaign_id, "") == "demo"
+
+
+class TestHeaders:
+    @pytest.mark.parametrize(("text", "etags"), [("", [""]), ('"1"', ['"1"']), ('W/"1-a", "2-b"', ['"1-a"', '"2-b"'])])
+    def test_etags_are_read_weak_ones_too(self, text: str, etags: list[str]) -> None:
+        assert Request(an_event(_ROUTE, headers={"if-match": text})).etags("if-match") == etags
+
+    @pytest.mark.parametrize(
+        ("accept", "is_named"),
+        [("text/csv", True), ("text/html;q=0.1, TEXT/CSV; header=present", True), ("*/*", False), ("text/csvx", False)],
+    )
+    def test_a_media_type_is_accepted_where_it_is_named(self, accept: str, is_named: bool) -> None:  # noqa: FBT001
+        assert Request(an_event(_ROUTE, headers={"accept": accept})).accepts("text/csv") == is_named
+
+    def test_a_header_that_is_not_there_is_empty(self) -> None:
+        assert Request(an_event(_ROUTE) | {"headers": None}).header("accept") == ""
 
 
 class TestUnavailable:
@@ -301,6 +322,7 @@ class TestAnswers:
             (Refusal.CLOSED, 409),
             (Refusal.PAUSED, 409),
             (Refusal.CAMPAIGN_NOT_FOUND, 404),
+            (Refusal.ARCHIVED, 410),
         ],
     )
     def test_every_other_refusal_has_its_status_and_no_time_to_come_again(self, refusal: Refusal, status: int) -> None:
@@ -331,6 +353,19 @@ class TestAnswers:
             "coupon_code": "0123456789ABCDEF",
             "accepted_at": "2026-11-23T09:00:00.000Z",
         }
+
+    @pytest.mark.parametrize(
+        ("view", "etag"),
+        [
+            (GateView(_CAMPAIGN, accepted=3, now=_OPENS_AT), '"2-open-7"'),
+            (GateView(_CAMPAIGN, accepted=3, now=_OPENS_AT, is_available=False), '"2-unavailable-"'),
+            (GateView(None, accepted=0, now=_OPENS_AT, is_available=False), '"-unavailable-"'),
+        ],
+    )
+    def test_an_etag_is_version_state_and_remaining_as_far_as_they_are_known(self, view: GateView, etag: str) -> None:
+        body = campaign_body("demo", view.campaign, view)
+        assert etag_of(body) == etag
+        assert (body["name"] is None) == (view.campaign is None)
 
     def test_a_header_that_is_given_goes_before_the_usual_one(self) -> None:
         assert http_api.ok({}, headers={"Cache-Control": "public"})["headers"]["Cache-Control"] == "public"

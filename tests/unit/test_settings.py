@@ -48,7 +48,7 @@ _RANGES = {
     "MYSQL_PORT": (1, 65_535),
     "DRAIN_ROWS_PER_SECOND": (2, 100_000),
     "DRAIN_CONCURRENCY": (2, 100),
-    **dict.fromkeys(_DURATIONS, (1, 3_600)),
+    **dict.fromkeys(_DURATIONS, (1, 86_400)),
 }
 
 

@@ -68,8 +68,9 @@ export class CampaignView {
   /** @returns {Promise<Reading>} */
   async read() {
     const [shown, counted] = await Promise.all([call("GET", this.path, { clock: this.clock }), operate("GET", `${this.path}/stats`)]);
-    if (shown.status === 200) {
-      this.campaign = shown.body;
+    if (shown.status === 200 && (this.campaign || shown.body.name !== null)) {
+      const isKnown = ([, value]) => value !== null; // A gate that is lost knows little of its campaign.
+      this.campaign = { ...this.campaign, ...Object.fromEntries(Object.entries(shown.body).filter(isKnown)) };
     } else if (shown.status === 503 && this.campaign) {
       this.campaign = { ...this.campaign, state: "unavailable" };
     }

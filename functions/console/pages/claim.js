@@ -133,6 +133,9 @@ async function restore() {
 
 async function look() {
   const answer = await call("GET", PATH, { clock });
+  if (answer.body.state === "unavailable") {
+    answer.status = 503; // What an application would be answered.
+  }
   if (answer.status === 200) {
     known.campaign = answer.body;
     known.trouble = known.isAsking || known.isRestoring ? known.trouble : null;

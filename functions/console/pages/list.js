@@ -7,6 +7,7 @@ import { operate } from "./poller.js";
 /** The states, in words. */
 export const STATES = {
   open: "open", not_open: "not open yet", closed: "closed", paused: "paused", sold_out: "sold out", unavailable: "gate unavailable",
+  archived: "archived",
 };
 
 /** @param {number | null} count */

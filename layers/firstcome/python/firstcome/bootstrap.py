@@ -18,6 +18,7 @@ from firstcome.adapters.metrics import Metrics
 from firstcome.adapters.redis.connect import connect
 from firstcome.adapters.redis.credentials import credentials
 from firstcome.adapters.redis.gate import HOLD_MS, RedisGate
+from firstcome.service.answers import AnswerCounts
 from firstcome.service.apply import Applications
 from firstcome.service.sold_out import REMEMBER_MS, SoldOutMemory
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from firstcome.domain.times import Millis
     from firstcome.service.campaigns import Campaigns
     from firstcome.service.drain import Drain
+    from firstcome.service.lifecycle import Lifecycle
+    from firstcome.service.lookup import Lookup
     from firstcome.service.rebuild import Rebuild
     from firstcome.service.reconcile import Reconcile
     from firstcome.service.relay import Relay
@@ -99,6 +102,12 @@ def claim_sender() -> "SqsSender":
 def metrics() -> Metrics:
     """Build what counts for CloudWatch."""
     return Metrics(MonotonicClock(), settings.metrics_namespace())
+
+
+@cache
+def answer_counts() -> AnswerCounts:
+    """Build what counts applications that were not admitted."""
+    return AnswerCounts(gate(), MonotonicClock())
 
 
 @cache
@@ -192,10 +201,26 @@ def reconcile(quiet_seconds: int) -> "Reconcile":
 
 @cache
 def campaigns() -> "Campaigns":
-    """Build the operator's side."""
+    """Build what changes campaigns."""
     from firstcome.service.campaigns import Campaigns
 
-    return Campaigns(gate(), ledger(), dead_letters(), MonotonicClock(), HOLD_MS)
+    return Campaigns(gate(), ledger(), MonotonicClock(), HOLD_MS)
+
+
+@cache
+def lifecycle() -> "Lifecycle":
+    """Build what archives campaigns and erases users."""
+    from firstcome.service.lifecycle import Lifecycle
+
+    return Lifecycle(gate(), ledger())
+
+
+@cache
+def lookup() -> "Lookup":
+    """Build what operators read."""
+    from firstcome.service.lookup import Lookup
+
+    return Lookup(gate(), ledger(), dead_letters(), settings.whole_seconds("CLAIM_AGE_ALARM_SECONDS") * 1000)
 
 
 @cache

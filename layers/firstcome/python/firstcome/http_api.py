@@ -15,10 +15,10 @@ from firstcome.adapters.logs import logger
 from firstcome.domain.campaign import is_campaign_id
 from firstcome.domain.claim import USER_ID_MAX, Admission, is_user_id
 from firstcome.domain.errors import FirstcomeError, SettingsError
-from firstcome.domain.gate import GateView
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.domain.text import RULE
 from firstcome.domain.times import to_rfc3339
+from firstcome.representation import admission_body
 
 type Event = Mapping[str, Any]
 type Answer = dict[str, Any]
@@ -84,22 +84,33 @@ class Request:
         except ValueError:
             return ""
 
-    def whole_number(self, name: str, default: int, least: int, most: int) -> int:
-        """Read a query parameter."""
-        text = (self.event.get("queryStringParameters") or {}).get(name)
-        if text is None:
-            return default
-        # isdecimal alone would take other alphabets' digits, and int() thousands of them.
-        if text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most:
-            return int(text)
-        raise ProblemError(invalid_parameter(name, f"must be a whole number from {least} to {most}"))
+    def header(self, name: str) -> str:
+        """Read a header by its name in small letters, as API Gateway writes it; empty when it is not there."""
+        return str((self.event.get("headers") or {}).get(name, ""))
 
-    def optional_campaign_id(self, name: str) -> str | None:
-        """Read a query parameter that names a campaign."""
+    def etags(self, name: str) -> list[str]:
+        """Read the ETags in a header. A cache on the way may have marked them as weak."""
+        return [etag.strip().removeprefix("W/") for etag in self.header(name).split(",")]
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the Accept header names the media type."""
+        return media_type in [choice.partition(";")[0].strip().lower() for choice in self.header("accept").split(",")]
+
+    def parameter(self, name: str, is_valid: Callable[[str], bool], rule: str) -> str | None:
+        """Read a query parameter; None when it is not given."""
         text = (self.event.get("queryStringParameters") or {}).get(name)
-        if text is not None and not is_campaign_id(text):
-            raise ProblemError(invalid_parameter(name, "must be a campaign_id"))
+        if text is not None and not is_valid(text):
+            raise ProblemError(invalid_parameter(name, rule))
         return text
+
+    def whole_number(self, name: str, default: int, least: int, most: int) -> int:
+        """Read a query parameter that is a whole number."""
+
+        def is_valid(text: str) -> bool:
+            # isdecimal alone would take other alphabets' digits, and int() thousands of them.
+            return text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most
+
+        return int(self.parameter(name, is_valid, f"must be a whole number from {least} to {most}") or default)
 
     def refuse_large_body(self) -> None:
         """Refuse a body over `BODY_BYTES_MAX`, without parsing it."""
@@ -112,7 +123,7 @@ class Request:
             raise ProblemError(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail))
 
 
-type Handler = Callable[[Request], Answer]
+type Handler = Callable[[Request], Answer | Refused]
 
 
 def route(event: Event, handlers: Mapping[str, Handler]) -> Answer:
@@ -120,7 +131,8 @@ def route(event: Event, handlers: Mapping[str, Handler]) -> Answer:
     request = Request(event)
     try:
         request.refuse_large_body()
-        return handlers[request.route](request)
+        answer = handlers[request.route](request)
+        return refused(answer) if isinstance(answer, Refused) else answer
     except ProblemError as exc:
         return exc.answer
     except SettingsError as exc:
@@ -137,7 +149,7 @@ def for_operators(handler: Handler) -> Handler:
     """Ask for the operator's scope once more behind API Gateway, so that a wrong route setting opens no door."""
 
     @wraps(handler)
-    def guarded(request: Request) -> Answer:
+    def guarded(request: Request) -> Answer | Refused:
         jwt = request.event["requestContext"].get("authorizer", {}).get("jwt", {})
         claims = jwt.get("claims") or {}
         # Like API Gateway: either claim grants. A list reaches us as "[one two]".
@@ -198,22 +210,14 @@ def invalid_parameter(name: str, rule: str) -> Answer:
 
 def admitted(admission: Admission) -> Answer:
     """Answer with the user's coupon: 202 when this very request claimed it, else 200."""
-    claim = admission.claim
-    body = {
-        "status": "issued" if admission.is_issued else "accepted",
-        "campaign_id": claim.campaign_id,
-        "sequence": claim.sequence,
-        "coupon_code": claim.coupon_code,
-        "accepted_at": to_rfc3339(claim.accepted_at),
-    }
-    return ok(body, HTTPStatus.ACCEPTED if admission.is_new else HTTPStatus.OK)
+    return ok(admission_body(admission), HTTPStatus.ACCEPTED if admission.is_new else HTTPStatus.OK)
 
 
 def refused(answer: Refused) -> Answer:
     """Answer with a refusal."""
     if answer.refusal is not Refusal.NOT_OPEN:
         return _always_the_same(answer.refusal)
-    status, detail = _REFUSALS[answer.refusal]
+    status, detail = _REFUSALS[Refusal.NOT_OPEN]
     # Rounded up, so that who waits this long is not early again.
     seconds = -(-(answer.opens_at - answer.now) // 1000)
     headers = {"Retry-After": str(seconds)}
@@ -224,23 +228,8 @@ def refused(answer: Refused) -> Answer:
 def _always_the_same(refusal: Refusal) -> Answer:
     """Write a refusal once: the rush is made of them, and nobody changes an answer."""
     status, detail = _REFUSALS[refusal]
-    return problem(status, refusal, detail)
-
-
-def campaign_body(view: GateView) -> dict[str, Any]:
-    """Write a campaign as anyone may see it."""
-    campaign = view.campaign
-    if campaign is None:
-        return {"state": view.phase.value, "remaining": None}
-    return {
-        "campaign_id": campaign.campaign_id,
-        "name": campaign.name,
-        "state": view.phase.value,
-        "capacity": campaign.capacity,
-        "remaining": view.remaining,
-        "opens_at": to_rfc3339(campaign.opens_at),
-        "closes_at": to_rfc3339(campaign.closes_at),
-    }
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if refusal is Refusal.QUEUE_NOT_EMPTY else None
+    return problem(status, refusal, detail, headers)
 
 
 _REFUSALS = {
@@ -248,6 +237,16 @@ _REFUSALS = {
     Refusal.NOT_OPEN: (HTTPStatus.CONFLICT, "the campaign has not opened yet"),
     Refusal.CLOSED: (HTTPStatus.CONFLICT, "the campaign has closed"),
     Refusal.PAUSED: (HTTPStatus.CONFLICT, "the campaign is paused"),
-    Refusal.ARCHIVED: (HTTPStatus.GONE, "the campaign is archived"),
     Refusal.CAMPAIGN_NOT_FOUND: (HTTPStatus.NOT_FOUND, "there is no such campaign"),
+    Refusal.ARCHIVED: (HTTPStatus.GONE, "the campaign is archived"),
+    Refusal.NO_COUPON: (HTTPStatus.NOT_FOUND, "the user has no coupon of this campaign"),
+    Refusal.CAMPAIGN_OPEN: (HTTPStatus.CONFLICT, "the campaign is open; pause it, or wait until it has closed"),
+    Refusal.CAPACITY_BELOW_ACCEPTED: (
+        HTTPStatus.CONFLICT,
+        "more coupons than this capacity have been accepted already",
+    ),
+    Refusal.QUEUE_NOT_EMPTY: (
+        HTTPStatus.CONFLICT,
+        "accepted claims are still on their way to the ledger; ask again once they have arrived",
+    ),
 }

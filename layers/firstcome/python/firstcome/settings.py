@@ -210,7 +210,7 @@ def dead_letter_queue_url(env: Environment = os.environ) -> str:
 
 def whole_seconds(name: str, env: Environment = os.environ) -> int:
     """Read a duration such as RELAY_AFTER_SECONDS. Raises `SettingsError`."""
-    return _whole(env, name, 1, 3600)
+    return _whole(env, name, 1, 86_400)
 
 
 def _text(env: Environment, name: str) -> str:

@@ -18,6 +18,8 @@ class GateView:
         is_available: whether an application would be decided; not while the gate is lost or fenced.
         outbox: claims that are not known to be in the queue.
         oldest_outbox_ms: age of the oldest of those, 0 if there is none.
+        highest: the highest sequence given.
+        newest_at: when the last claim was accepted; None where that is not known.
     """
 
     campaign: Campaign | None
@@ -26,6 +28,8 @@ class GateView:
     is_available: bool = True
     outbox: int = 0
     oldest_outbox_ms: int = 0
+    highest: int = 0
+    newest_at: Millis | None = None
 
     @property
     def remaining(self) -> int | None:
@@ -78,7 +82,7 @@ class EraseResult(StrEnum):
     NONE = "none"
     """The user has no claim here."""
     UNDER_WAY = "under_way"
-    """The claim is not known to be in the ledger; nothing was changed."""
+    """The claim is in the outbox; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)

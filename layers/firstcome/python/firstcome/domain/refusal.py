@@ -1,4 +1,4 @@
-"""Refusals: why an application was not admitted."""
+"""Refusals: why a request was not granted."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from firstcome.domain.times import Millis
 
 
 class Refusal(StrEnum):
-    """Why an application was not admitted; the values are the API's stable codes."""
+    """Why a request was not granted; the values are the API's stable codes."""
 
     SOLD_OUT = "sold_out"
     NOT_OPEN = "not_open"
@@ -15,6 +15,11 @@ class Refusal(StrEnum):
     PAUSED = "paused"
     CAMPAIGN_NOT_FOUND = "campaign_not_found"
     ARCHIVED = "archived"
+    NO_COUPON = "no_coupon"
+    CAMPAIGN_OPEN = "campaign_open"
+    CAPACITY_BELOW_ACCEPTED = "capacity_below_accepted"
+    QUEUE_NOT_EMPTY = "queue_not_empty"
+    """Claims are not known to be in the ledger yet: the same request later is granted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class SoldOut:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The gate's answer to a user who gets no claim.
+    """The answer to a request that is not granted.
 
     Attributes:
         opens_at: with `NOT_OPEN`, when to come again.

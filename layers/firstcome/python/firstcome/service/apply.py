@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstcome.domain.claim import Admission, new_coupon_code
-from firstcome.domain.errors import GateLostError, GateUnavailableError
+from firstcome.domain.errors import GateUnavailableError
 from firstcome.domain.gate import GateView
 from firstcome.domain.refusal import Refusal, Refused
 
 if TYPE_CHECKING:
     from firstcome.service.ports import ClaimSender, Clock, Gate
     from firstcome.service.sold_out import SoldOutMemory
-
-
-@dataclass(frozen=True, slots=True)
-class NoCoupon:
-    """The user has no coupon of this campaign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,7 @@ class Applications:
             self.sold_out.note(campaign_id, user_id, answer.sold_out, asked_at)
         return answer
 
-    def my_coupon(self, campaign_id: str, user_id: str) -> Admission | NoCoupon | Refused:
+    def my_coupon(self, campaign_id: str, user_id: str) -> Admission | Refused:
         """Return the user's coupon as the gate has it; like any claim, it is in the queue before it is shown.
 
         Raises:
@@ -66,18 +61,11 @@ class Applications:
             self._send_if_in_outbox(answer)
         if answer is not None:
             return answer
-        return NoCoupon() if self.gate.show(campaign_id) else Refused(Refusal.CAMPAIGN_NOT_FOUND)
+        return Refused(Refusal.NO_COUPON if self.gate.show(campaign_id) else Refusal.CAMPAIGN_NOT_FOUND)
 
     def show(self, campaign_id: str) -> GateView | Refused:
-        """Return a campaign as anyone may see it.
-
-        Raises:
-            GateUnavailableError: nothing is known.
-        """
-        view = self.gate.show(campaign_id) or Refused(Refusal.CAMPAIGN_NOT_FOUND)
-        if isinstance(view, GateView) and view.campaign is None:
-            raise GateLostError(campaign_id)
-        return view
+        """Return a campaign as anyone may see it. Raises `GateUnavailableError`: nothing is known."""
+        return self.gate.show(campaign_id) or Refused(Refusal.CAMPAIGN_NOT_FOUND)
 
     def _send_if_in_outbox(self, admission: Admission) -> None:
         if not admission.is_in_outbox:

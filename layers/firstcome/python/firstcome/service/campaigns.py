@@ -1,62 +1,72 @@
-"""Use cases of an operator: make, change, pause, resume, watch and list campaigns."""
+"""Use cases of an operator: create, change, pause and resume campaigns."""
 
 from dataclasses import dataclass, replace
 
-from firstcome.domain.campaign import Campaign, CampaignRecord
-from firstcome.domain.claim import IssuedCoupon
-from firstcome.domain.errors import GateLostError, GateUnavailableError
+from firstcome.domain.campaign import Campaign, CampaignRecord, CampaignState
+from firstcome.domain.errors import GateLostError, GateUnavailableError, LedgerUnavailableError
 from firstcome.domain.gate import ConfigureResult, GateView
 from firstcome.domain.refusal import Refusal, Refused
-from firstcome.service.ports import Clock, DeadLetters, Gate, Ledger
+from firstcome.service import audit
+from firstcome.service.alignment import Alignment
+from firstcome.service.ports import Clock, Gate, Ledger
 
 
 @dataclass(frozen=True, slots=True)
-class CapacityBelowAccepted:
-    """A capacity lower than what was accepted already; nothing was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A campaign as it now is."""
-
-    view: GateView
-    is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """How far a campaign's claims are, from the gate to the ledger.
-
-    Attributes:
-        queued: accepted and sent, not yet settled in the ledger.
-        dead_letters: messages in the dead-letter queue, all campaigns together.
-    """
-
-    capacity: int
-    accepted: int
-    outbox: int
-    queued: int
-    issued: int
-    overflow: int
-    dead_letters: int
-    oldest_outbox_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A campaign in a list; `view` is None when its gate could not be read."""
+class Seen:
+    """A campaign as ledger and gate have it; the gate's view is None when it could not be read, or is gone for good."""
 
     record: CampaignRecord
     view: GateView | None
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """A campaign as it now is."""
+
+    seen: Seen
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VersionConflict:
+    """The campaign is not as the request expects it; nothing was changed. `current` is None when there is none."""
+
+    current: Seen | None
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """What a request expects of the campaign that it changes.
+
+    Attributes:
+        versions: those of which it must have one; None for any.
+        must_exist: it must be there.
+        must_be_new: it must not.
+    """
+
+    versions: frozenset[int] | None = None
+    must_exist: bool = False
+    must_be_new: bool = False
+
+    @property
+    def wants_one(self) -> bool:
+        """Whether the campaign must be there."""
+        return self.must_exist or self.versions is not None
+
+    def allows(self, now: Campaign, wanted: Campaign) -> bool:
+        """Whether a campaign that is there may be changed. One that is as wanted was changed by this very request."""
+        if self.must_be_new:
+            return False
+        return self.versions is None or now.version in self.versions or now == wanted
+
+
+@dataclass(frozen=True, slots=True)
 class Campaigns:
-    """The operator's side of all campaigns.
+    """Changes campaigns, in the ledger and at the gate.
 
     The ledger must never have fewer seats than the gate admits, or an accepted claim would find none. So capacity is
-    raised in the ledger first and lowered in the gate first; what fails in between leaves the gate the lower one, and
-    the same request again completes it.
+    raised in the ledger first and lowered in the gate first, each with a version that the other one follows. What ends
+    in between leaves the gate the lower one, and the next request completes it, or the relay (see `alignment`).
 
     Attributes:
         hold_ms: how long the gate holds back a raise of what is sold out. It is waited for, so that whoever asks after
@@ -65,109 +75,96 @@ class Campaigns:
 
     gate: Gate
     ledger: Ledger
-    dead_letters: DeadLetters
     clock: Clock
     hold_ms: int
 
-    def put(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
-        """Make or change a campaign.
+    def put(self, campaign: Campaign, actor: str, expected: Precondition) -> Saved | VersionConflict | Refused:
+        """Create or change a campaign; may be repeated.
+
+        Args:
+            actor: the operator's user id.
 
         Raises:
             GateLostError: the campaign is there but its gate is gone; it must be rebuilt first.
             GateUnavailableError, LedgerUnavailableError: the same request again completes the change.
         """
-        with self.ledger.campaign_lock(campaign.campaign_id):
-            if self.ledger.create(campaign):
-                return self._open_gate(campaign)
-            return self._change(campaign)
-
-    def set_paused(self, campaign_id: str, *, paused: bool) -> GateView | Refused:
-        """Pause or resume a campaign. Raises as `put` does."""
+        campaign_id = campaign.campaign_id
         with self.ledger.campaign_lock(campaign_id):
-            record = self.ledger.find(campaign_id)
-            if record is None:
-                return Refused(Refusal.CAMPAIGN_NOT_FOUND)
-            self._view(campaign_id)  # As in `_change`.
-            changed = replace(record.campaign, paused=paused, version=record.campaign.version + 1)
-            self.ledger.update(changed, record.campaign.version)
-            self.gate.configure(changed)
-            return self._view(campaign_id)
+            is_new = self._is_new(campaign_id)
+            if is_new and expected.wants_one:
+                return VersionConflict(None)
+            if is_new:
+                self.ledger.create(campaign)
+                # Before its gate is made: rather twice than not at all.
+                self.ledger.record(audit.change(self.ledger, actor, "create", None, replace(campaign, version=1)))
+            record = Alignment(self.gate, self.ledger).run(campaign_id)
+            if isinstance(record, Refused):
+                return record
+            now = record.campaign
+            wanted = replace(campaign, paused=now.paused, version=now.version)
+            if not is_new and not expected.allows(now, wanted):
+                return VersionConflict(Seen(record, self._view(campaign_id)))
+            outcome = self._change(record, wanted, actor, "change")
+            return replace(outcome, is_new=is_new) if isinstance(outcome, Saved) else outcome
 
-    def stats(self, campaign_id: str) -> Stats | Refused:
-        """Return how far the campaign's claims are.
+    def pause(self, campaign_id: str, actor: str) -> Saved | Refused:
+        """Admit nobody until the campaign is resumed. Raises as `put` does."""
+        return self._set_paused(campaign_id, actor, "pause", paused=True)
 
-        Raises:
-            GateUnavailableError, LedgerUnavailableError, QueueUnavailableError: one of the three did not answer.
-        """
-        record = self.ledger.find(campaign_id)
-        if record is None:
-            return Refused(Refusal.CAMPAIGN_NOT_FOUND)
-        # The ledger first: read the other way round, claims accepted in between could make `queued` negative.
-        in_ledger = self.ledger.counts(campaign_id)
-        at_gate = self.gate.counts(campaign_id)
-        settled = in_ledger.issued + in_ledger.overflow
-        return Stats(
-            capacity=record.campaign.capacity,
-            accepted=at_gate.accepted,
-            outbox=at_gate.outbox,
-            queued=max(0, at_gate.accepted - at_gate.outbox - settled),
-            issued=in_ledger.issued,
-            overflow=in_ledger.overflow,
-            dead_letters=self.dead_letters.count(),
-            oldest_outbox_seconds=at_gate.oldest_outbox_ms / 1000,
-        )
-
-    def page(self, after: str | None, limit: int) -> list[Listed]:
-        """Return campaigns, the newest first. Raises `LedgerUnavailableError`."""
-        return [Listed(record, self._view_or_none(record)) for record in self.ledger.campaigns(after, limit)]
-
-    def coupons(self, campaign_id: str, after: int, limit: int) -> list[IssuedCoupon] | Refused:
-        """Return issued coupons by sequence. Raises `LedgerUnavailableError`."""
-        if self.ledger.find(campaign_id) is None:
-            return Refused(Refusal.CAMPAIGN_NOT_FOUND)
-        return self.ledger.coupons(campaign_id, after, limit)
+    def resume(self, campaign_id: str, actor: str) -> Saved | Refused:
+        """End a pause. Raises as `put` does."""
+        return self._set_paused(campaign_id, actor, "resume", paused=False)
 
     def migrate(self) -> None:
-        """Bring the schema up to date and plant the sentinel of an empty service; may be repeated."""
+        """Bring the schema up to date, and let an empty service know that it has no campaign; may be repeated."""
         self.ledger.migrate()
-        if not self.ledger.campaign_ids():
+        if not self.ledger.active_campaigns():
             self.gate.register([])
 
-    def _open_gate(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
-        # Remembered before it is made: a gate that is remembered but missing answers 503, the other way round it would
-        # answer 404, or be made anew at 1. All of them, should the sentinel itself have been lost.
-        self.gate.register(self.ledger.campaign_ids())
-        if self.gate.create(replace(campaign, version=1)) is ConfigureResult.BELOW_ACCEPTED:
-            return CapacityBelowAccepted()
-        self.ledger.update(campaign, 0)
-        return Saved(self._view(campaign.campaign_id), is_new=True)
-
-    def _change(self, campaign: Campaign) -> Saved | CapacityBelowAccepted:
-        # A campaign whose making ended before its gate was remembered would never be missed, and so never be rebuilt.
-        self.gate.register(self.ledger.campaign_ids())
-        was = self._view(campaign.campaign_id)  # A lost gate is refused here, before the ledger is changed.
-        record = self.ledger.find(campaign.campaign_id)
-        before = record.campaign if record else campaign
-        changed = replace(campaign, paused=before.paused, version=before.version + 1)
-        if changed.capacity >= before.capacity:
-            self.ledger.update(changed, before.version)
-            is_done = self.gate.configure(changed)
-            if was.remaining == 0 and changed.capacity > before.capacity:
-                self.clock.sleep(self.hold_ms)
-        else:
-            is_done = self.gate.lower(changed)
-            if is_done:
-                self.ledger.update(changed, before.version)
-        return Saved(self._view(campaign.campaign_id), is_new=False) if is_done else CapacityBelowAccepted()
-
-    def _view(self, campaign_id: str) -> GateView:
+    def _is_new(self, campaign_id: str) -> bool:
+        """Whether there is no such campaign yet, or one whose creation was interrupted."""
+        record = self.ledger.find(campaign_id)
+        if record is not None:
+            return record.state is CampaignState.CREATING
+        # The ledger may have gone back to a backup, from before the campaign was created.
         view = self.gate.show(campaign_id)
-        if not isinstance(view, GateView) or view.campaign is None:
-            raise GateLostError(campaign_id)
-        return view
+        return view is None or (isinstance(view, GateView) and view.campaign is None)
 
-    def _view_or_none(self, record: CampaignRecord) -> GateView | None:
-        try:
-            return self._view(record.campaign.campaign_id)
-        except GateUnavailableError:
-            return None
+    def _set_paused(self, campaign_id: str, actor: str, action: str, *, paused: bool) -> Saved | Refused:
+        with self.ledger.campaign_lock(campaign_id):
+            record = Alignment(self.gate, self.ledger).run(campaign_id)
+            if isinstance(record, Refused):
+                return record
+            return self._change(record, replace(record.campaign, paused=paused), actor, action)
+
+    def _change(self, before: CampaignRecord, wanted: Campaign, actor: str, action: str) -> Saved | Refused:
+        was = self._view(wanted.campaign_id)
+        if was is None or was.campaign is None:
+            raise GateLostError(wanted.campaign_id)
+        if wanted == before.campaign:
+            return Saved(Seen(before, was))
+        after = replace(wanted, version=before.campaign.version + 1)
+        if wanted.capacity < before.campaign.capacity:
+            result = self.gate.change(after)
+            if result is ConfigureResult.BELOW_ACCEPTED:
+                return Refused(Refusal.CAPACITY_BELOW_ACCEPTED)
+            if result is not ConfigureResult.DONE:
+                raise GateUnavailableError("the gate must be rebuilt first, or was changed meanwhile")
+        event = audit.change(self.ledger, actor, action, before.campaign, after)
+        if self.ledger.update(after, before.campaign.version, event) is None:
+            raise LedgerUnavailableError("the campaign was changed meanwhile")
+        aligned = self._aligned(wanted.campaign_id)
+        if was.remaining == 0 and wanted.capacity > was.campaign.capacity:
+            self.clock.sleep(self.hold_ms)
+        return Saved(Seen(aligned, self._view(wanted.campaign_id)))
+
+    def _aligned(self, campaign_id: str) -> CampaignRecord:
+        """Give the gate what the ledger has, as it is read once more under the lock."""
+        record = Alignment(self.gate, self.ledger).run(campaign_id)
+        if isinstance(record, Refused):
+            raise LedgerUnavailableError("the campaign was archived meanwhile")
+        return record
+
+    def _view(self, campaign_id: str) -> GateView | None:
+        view = self.gate.show(campaign_id)
+        return None if isinstance(view, Refused) else view

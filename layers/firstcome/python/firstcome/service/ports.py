@@ -159,6 +159,8 @@ class Gate(Protocol):
     def erase(self, campaign_id: str, user_id: str, pseudonym: str) -> EraseResult:
         """Replace the user's id; the claim stays. A claim that was erased before keeps its first pseudonym.
 
+        Whether the claim is in the ledger is for the caller to know.
+
         Raises:
             GateLostError: the gate is lost or fenced, and may have forgotten the claim.
         """
@@ -177,6 +179,12 @@ class Gate(Protocol):
 
     def reconcile_notes(self, campaign_id: str) -> dict[str, str]:
         """Return the notes that were kept; a gate that was rebuilt has none."""
+
+    def add_answers(self, campaign_id: str, numbers: Mapping[str, int]) -> None:
+        """Add to the number of answers by code; a gate that is gone keeps none. Not to be repeated."""
+
+    def answers(self, campaign_id: str) -> dict[str, int]:
+        """Return how many applications were answered without a claim, by code; a lower bound."""
 
     # Until rebuild, relay and campaigns have moved to the methods above.
 
@@ -241,8 +249,13 @@ class Ledger(Protocol):
     def create(self, campaign: Campaign) -> bool:
         """Add a campaign, in state `creating` and version 0; False, and nothing changed, when it is there already."""
 
-    def update(self, campaign: Campaign, expected_version: int) -> CampaignRecord | None:
+    def update(
+        self, campaign: Campaign, expected_version: int, event: CampaignEvent | None = None
+    ) -> CampaignRecord | None:
         """Change name, capacity, window and state (active or paused) of a campaign, and raise its version by one.
+
+        Args:
+            event: recorded with the change, as by `record`.
 
         Returns:
             The campaign as it now is; None, and nothing was changed, when the ledger has another version, or it is
@@ -296,6 +309,12 @@ class Ledger(Protocol):
 
     def counts(self, campaign_id: str) -> LedgerCounts:
         """Return how far the campaign's claims are, from kept counts."""
+
+    def accepted_after_gap(self, campaign_id: str) -> Millis | None:
+        """Return when the claim was accepted that follows the highest sequence without a row, before the last row.
+
+        None when there is no such gap. Where there is one is known from kept counts.
+        """
 
     def recount(self, campaign_id: str, range_no: int) -> int | None:
         """Count the rows of one range of sequences anew; returns the next range, None after the last.

@@ -12,7 +12,7 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from firstcome.adapters.mysql.seating import Seating
+from firstcome.adapters.mysql.seating import RANGE, Seating
 from firstcome.adapters.mysql.statements import statement, to_claim, to_column, to_millis, to_record
 from firstcome.domain.campaign import Campaign, CampaignEvent, CampaignRecord, CampaignSort, CampaignState
 from firstcome.domain.claim import (
@@ -89,7 +89,9 @@ class MysqlLedger:
         values = (campaign.campaign_id, *_columns(campaign)[:-1], CampaignState.CREATING.value, 0)
         return self._write("create_campaign", values) == 1
 
-    def update(self, campaign: Campaign, expected_version: int) -> CampaignRecord | None:
+    def update(
+        self, campaign: Campaign, expected_version: int, event: CampaignEvent | None = None
+    ) -> CampaignRecord | None:
         """Implement `Ledger.update`."""
         changed = replace(campaign, version=expected_version + 1)
         values = (*_columns(changed), changed.version, campaign.campaign_id, expected_version, expected_version)
@@ -99,6 +101,8 @@ class MysqlLedger:
             record = _find(cursor, campaign.campaign_id)
             # It may have been done before, by a try of which no reply came.
             is_done |= record is not None and record.campaign == changed and record.state is not CampaignState.ARCHIVED
+            if is_done and event:
+                cursor.execute(statement("record_event"), _event_values(event))
             return record if is_done else None
 
         return self._in_transaction(compare_and_set)
@@ -180,7 +184,19 @@ class MysqlLedger:
     def counts(self, campaign_id: str) -> LedgerCounts:
         """Implement `Ledger.counts`."""
         ((issued, overflow, highest),) = self._fetch("counts", {"campaign_id": campaign_id})
-        return LedgerCounts(int(issued), overflow, highest)
+        return LedgerCounts(int(issued), overflow, int(highest))
+
+    def accepted_after_gap(self, campaign_id: str) -> Millis | None:
+        """Implement `Ledger.accepted_after_gap`: the rows of one range are read, at most."""
+        highest = self.counts(campaign_id).highest
+        issued = dict(self._fetch("ranges", (campaign_id,)))
+        for range_no in reversed(range((highest + RANGE - 1) // RANGE)):
+            first, last = range_no * RANGE + 1, min((range_no + 1) * RANGE, highest)
+            if issued.get(range_no, 0) < last - first + 1:
+                # The claim that follows is in the next range when the last sequence of this one is missing.
+                values = {"campaign_id": campaign_id, "first": first + 1, "last": last + 1}
+                return next((to_millis(row[0]) for row in self._fetch("accepted_after_gap", values)), None)
+        return None
 
     def recount(self, campaign_id: str, range_no: int) -> int | None:
         """Implement `Ledger.recount`."""
@@ -223,15 +239,7 @@ class MysqlLedger:
 
     def record(self, event: CampaignEvent) -> None:
         """Implement `Ledger.record`."""
-        values = {
-            "campaign_id": event.campaign_id,
-            "at": to_column(event.at),
-            "actor": event.actor,
-            "action": event.action,
-            "before": _to_json(event.before),
-            "after": _to_json(event.after),
-        }
-        self._write("record_event", values)
+        self._write("record_event", _event_values(event))
 
     def events(self, campaign_id: str, after: int | None, limit: int) -> list[CampaignEvent]:
         """Implement `Ledger.events`."""
@@ -377,6 +385,17 @@ def _to_finding(rows: Sequence[Sequence[Any]]) -> Finding:
     coupons = [IssuedCoupon(to_claim(row), to_millis(row[5])) for row in rows if row[6] is None]
     overflow = [Overflow(to_claim(row), OverflowReason(row[6])) for row in rows if row[6] is not None]
     return Finding(coupons[0] if coupons else None, overflow[0] if overflow else None)
+
+
+def _event_values(event: CampaignEvent) -> dict[str, Any]:
+    return {
+        "campaign_id": event.campaign_id,
+        "at": to_column(event.at),
+        "actor": event.actor,
+        "action": event.action,
+        "before": _to_json(event.before),
+        "after": _to_json(event.after),
+    }
 
 
 def _to_json(fields: Mapping[str, Any] | None) -> str | None:

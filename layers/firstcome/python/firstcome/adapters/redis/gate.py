@@ -50,7 +50,7 @@ class GateKeys:
     def __init__(self, campaign_id: str) -> None:
         named = (f"firstcome:{{{campaign_id}}}:{name}" for name in KEY_NAMES)
         self.campaign, self.accepted, self.claims, self.outbox, self.issued, self.free, *others = named
-        self.winners, self.fence, self.taken, self.erased, self.reconcile = others
+        self.winners, self.fence, self.taken, self.erased, self.reconcile, self.answers = others
 
 
 class RedisGate:
@@ -111,10 +111,20 @@ class RedisGate:
 
     def show(self, campaign_id: str) -> GateView | Refused | None:
         """Implement `Gate.show`."""
-        (outcome, now, accepted, outbox, oldest), fields = _parted(self._scripts.run("show", campaign_id), 5)
+        reply = self._scripts.run("show", campaign_id)
+        (outcome, now, accepted, highest, newest, outbox, oldest), fields = _parted(reply, 7)
         is_known = all(fields)
         campaign = _to_campaign(campaign_id, [field.decode() for field in fields]) if is_known else None
-        view = GateView(campaign, accepted, int(now), outcome == b"whole", outbox, _age(int(now), oldest))
+        view = GateView(
+            campaign,
+            accepted,
+            int(now),
+            is_available=outcome == b"whole",
+            outbox=outbox,
+            oldest_outbox_ms=_age(int(now), oldest),
+            highest=highest,
+            newest_at=int(newest) if newest else None,
+        )
         if outcome != b"missing":
             return view
         try:
@@ -268,6 +278,15 @@ class RedisGate:
         """Implement `Gate.reconcile_notes`."""
         found = self._scripts.call("HGETALL", GateKeys(campaign_id).reconcile)
         return {name.decode(): value.decode() for name, value in batched(found, 2, strict=True)}
+
+    def add_answers(self, campaign_id: str, numbers: Mapping[str, int]) -> None:
+        """Implement `Gate.add_answers`."""
+        self._scripts.run("add_answers", campaign_id, *(part for pair in numbers.items() for part in pair))
+
+    def answers(self, campaign_id: str) -> dict[str, int]:
+        """Implement `Gate.answers`."""
+        found = self._scripts.call("HGETALL", GateKeys(campaign_id).answers)
+        return {code.decode(): int(number) for code, number in batched(found, 2, strict=True)}
 
     # Until rebuild, relay and campaigns have moved to the methods above.
 

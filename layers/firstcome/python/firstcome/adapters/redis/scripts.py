@@ -24,7 +24,7 @@ _FOLDER = os.path.join(os.path.dirname(__file__), "lua")
 
 KEY_NAMES = (
     *("campaign", "accepted", "claims", "outbox", "issued", "free"),
-    *("winners", "fence", "taken", "erased", "reconcile"),
+    *("winners", "fence", "taken", "erased", "reconcile", "answers"),
 )
 """The keys of a campaign; lua/prelude.lua says what each holds."""
 
@@ -48,6 +48,7 @@ SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     "erase": ("campaign", "accepted", "claims", "outbox", "issued", "free", "erased"),
     "note": ("campaign", "reconcile"),
     "claim_counts": ("claims", "outbox", "issued", "erased"),
+    "add_answers": ("campaign", "answers"),
 }
 """The keys that each script takes, in its order."""
 

@@ -64,6 +64,7 @@ local accepted_at = whole(now)
 local claim = sequence .. ':' .. code .. ':' .. accepted_at
 redis.call('HSET', claims_key, user, claim)
 redis.call('ZADD', outbox_key, accepted_at, user)
+redis.call('HSET', campaign_key, 'newest_at', accepted_at)
 if gate.pages then
   add_winner(user, gate.pages)
 end

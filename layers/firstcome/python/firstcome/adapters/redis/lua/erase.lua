@@ -4,7 +4,7 @@
 -- ARGV[3] pseudonym; a claim that was erased before keeps its first one
 --
 -- Returns "done" | "none"
---         "under_way"                      the claim is in the outbox, or not known to be issued; nothing was written
+--         "under_way"                      the claim is in the outbox; nothing was written
 --         "missing" | "fenced" | "lost"    see prelude.lua: this gate cannot tell that the user has no claim
 local user, pseudonym = ARGV[2], ARGV[3]
 local claim = redis.call('HGET', claims_key, user)
@@ -15,7 +15,7 @@ end
 if redis.call('EXISTS', campaign_key) == 0 then
   return 'missing'
 end
-if redis.call('ZSCORE', outbox_key, user) or redis.call('GETBIT', issued_key, sequence_of(claim)) == 0 then
+if redis.call('ZSCORE', outbox_key, user) then
   return 'under_way'
 end
 local code = string.match(claim, '^%d+:[^:]*')

@@ -4,7 +4,8 @@
 --   campaign   hash: name, capacity, opens_at, closes_at (ms since the epoch), state (active | paused), version,
 --              run_id (of the server whose claims are complete; empty while the gate is fenced),
 --              free (how many sequences are in the list of that name), surplus (entries of `claims` that hold no seat of
---              their own), pages (of `winners`), held_until (ms: still sold out until then)
+--              their own), pages (of `winners`), held_until (ms: still sold out until then),
+--              newest_at (ms: when the last claim was accepted)
 --   accepted   counter: the highest sequence given
 --   claims     hash: user -> "sequence:code:accepted_at"
 --   outbox     sorted set: user by accepted_at (ms)
@@ -17,6 +18,7 @@
 --   taken      bitmap by sequence, only during a rebuild: those that somebody has
 --   erased     hash: "sequence:code" -> pseudonym
 --   reconcile  hash: notes of the reconciliation
+--   answers    hash: code -> how many applications were answered so without a claim, a lower bound
 --
 -- ARGV[1] is always the run_id of the server that this connection leads to.
 local run_id = ARGV[1]

@@ -1,0 +1,1 @@
+"""Changes of campaigns under faults, at random and many times."""
