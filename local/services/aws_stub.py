@@ -14,7 +14,8 @@ import sys
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.request import urlopen
+
+import urllib3
 
 from local.deployment.workspace import Workspace
 from local.services.ports import HOST, with_free_port
@@ -39,8 +40,7 @@ def start_aws_stub(processes: Processes, workspace: Workspace, secret: str) -> i
 
 def ask(port: int, path: str) -> Any:
     """The bodies sent since the last call (`TAKE`), or how often each action was called (`COUNTS`)."""
-    with urlopen(f"http://{HOST}:{port}{path}", timeout=30) as reply:  # noqa: S310 - a fixed scheme
-        return json.load(reply)
+    return urllib3.request("GET", f"http://{HOST}:{port}{path}", timeout=30).json()
 
 
 class _Stub(ThreadingHTTPServer):

@@ -17,7 +17,7 @@ OF_PYTHON_PACKAGES = {"cfn-lint", "python3.13", "sam", "st"}
 # No Debian is without these; uv is used where it is.
 _ALWAYS_THERE = """
     apt-cache apt-get awk bash cat chroot cksum cp cut dirname find flock grep id mkdir mktemp mount paste rm sed
-    setpriv sort systemctl tail touch unshare uv wc
+    setpriv sort systemctl tail touch unshare uv wc xargs
 """
 NOT_LISTED = OF_PYTHON_PACKAGES | set(_ALWAYS_THERE.split())
 FINDERS = {"find_program", "shutil.which"}
