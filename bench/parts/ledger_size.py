@@ -77,6 +77,14 @@ def _connect(site: Site) -> Connection[Cursor]:
     return connection
 
 
+def _megabytes(connection: Connection[Cursor]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE TABLE coupon")
+        cursor.execute("SELECT data_length + index_length FROM information_schema.tables WHERE table_name = 'coupon'")
+        ((length,),) = cursor.fetchall()
+    return int(length) // 2**20
+
+
 def main(sizes: Sequence[int]) -> None:
     """Measure each size on a MariaDB of its own, and print one table."""
     figures: dict[int, dict[str, str]] = {}
@@ -90,7 +98,8 @@ def main(sizes: Sequence[int]) -> None:
             start = time.perf_counter()
             with _connect(site) as connection:
                 fill(connection, campaign.campaign_id, size)
-            print(f"filled {size:,} coupons in {time.perf_counter() - start:.0f} s", flush=True)
+                seconds, megabytes = time.perf_counter() - start, _megabytes(connection)
+            print(f"filled {size:,} coupons in {seconds:.0f} s; the table has {megabytes:,} MB", flush=True)
             figures[size] = _measure(ledger, campaign, size)
         ledger.close()
     print(f"| Milliseconds, median / slowest of {ROUNDS} |", " | ".join(f"{size:,}" for size in figures), "|")
