@@ -22,6 +22,7 @@ _LEDGER = (
     "tests/contract/test_ledger.py",
     "tests/integration/test_mysql_ledger.py",
     "tests/integration/test_ledger_edges.py",
+    "tests/integration/test_campaign_lock.py",
     "tests/property/test_ledger_machine.py",
 )
 
@@ -42,6 +43,7 @@ TARGETS = (
     Target("service/relay.py", ("tests/unit/test_relay_handler.py", "tests/unit/test_rebuild.py")),
     Target("service/rebuild.py", ("tests/unit/test_rebuild_edges.py", "tests/unit/test_rebuild.py")),
     Target("adapters/mysql/ledger.py", _LEDGER),
+    Target("adapters/mysql/seating.py", _LEDGER),
     *(
         Target(f"adapters/redis/lua/{name}.lua", _GATE)
         for name in (
