@@ -75,7 +75,8 @@ class Servers:
             self._restart_redis()
         with suppress(pymysql.MySQLError), self._connect() as connection, connection.cursor() as cursor:
             cursor.execute("SET SESSION lock_wait_timeout = 10")
-            cursor.execute("DROP TABLE IF EXISTS campaign, coupon, overflow")
+            cursor.execute(f"DROP DATABASE IF EXISTS {self._mysql.database}")
+            cursor.execute(f"CREATE DATABASE {self._mysql.database} CHARACTER SET utf8mb4")
 
     def _empty_redis(self) -> None:
         with redis.Redis(host=HOST, port=self.redis_port, retry=Retry(NoBackoff(), 0), socket_timeout=10) as client:
@@ -89,7 +90,6 @@ class Servers:
             port=mysql.port,
             user=mysql.user,
             password=mysql.password,
-            database=mysql.database,
             ssl_disabled=True,
         )
 
