@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from samcli.yamlhelper import yaml_parse
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -13,26 +13,6 @@ SERVICE = ["ApplyFunction", "DrainFunction", "RelayFunction", "AdminFunction"]
 
 FUNCTIONS = [*SERVICE, "ConsoleFunction"]
 """All of them; the console's serves pages, and knows nothing of the others."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags."""
-
-
-def _long_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    if tag == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
 
 
 @cache
@@ -48,8 +28,7 @@ def nested(name: str) -> dict[str, Any]:
 
 
 def _read(path: str) -> dict[str, Any]:
-    text = (_ROOT / path).read_text(encoding="utf-8")
-    read: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    read: dict[str, Any] = yaml_parse((_ROOT / path).read_text(encoding="utf-8"))
     return read
 
 
