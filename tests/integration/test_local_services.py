@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,9 +74,15 @@ def test_a_program_ends_with_the_process_that_started_it(tmp_path: Path) -> None
     ) as starter:
         assert starter.stdout
         program = psutil.Process(int(starter.stdout.readline()))
+        # Until then it is setpriv, which may not have tied itself to the starter yet.
+        _wait_until(lambda: program.name() == "sleep")
         starter.send_signal(signal.SIGKILL)
+    _wait_until(lambda: not _lives(program))
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while _lives(program):
+    while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
