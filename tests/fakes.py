@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 from firstcome.domain.campaign import Campaign, CampaignEvent, CampaignRecord, CampaignSort, CampaignState, Phase
 from firstcome.domain.claim import (
@@ -34,7 +33,6 @@ from firstcome.domain.gate import (
     GateState,
     GateView,
     Reopened,
-    SeatRange,
 )
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.domain.times import Millis
@@ -670,11 +668,6 @@ class MemoryLedger:
         archived = [name for name, record in self.records.items() if record.state is CampaignState.ARCHIVED]
         return [name for name in sorted(archived) if name > after][:limit]
 
-    def campaign_ids(self) -> list[str]:
-        """Implement `Ledger.campaign_ids`."""
-        self._answer()
-        return sorted(self.records)
-
     def coupons(self, campaign_id: str, after: int, limit: int) -> list[IssuedCoupon]:
         """Implement `Ledger.coupons`."""
         self._answer()
@@ -772,13 +765,6 @@ class MemoryLedger:
         self._answer()
         mine = [event for event in reversed(self.trail) if event.campaign_id == campaign_id]
         return [event for event in mine if after is None or event.number < after][:limit]
-
-    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
-        """Implement `Ledger.gaps`."""
-        self._answer()
-        taken = [sequence for of, sequence in sorted(self.rows) if of == campaign_id and sequence <= highest]
-        edges = [0, *taken, highest + 1]
-        return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
 
     def now(self) -> Millis:
         """Implement `Ledger.now`."""

@@ -377,17 +377,6 @@ def test_counts_are_of_one_campaign(ledger: Ledger, campaign_id: str) -> None:
     assert ledger.counts(campaign_id).issued == 2
 
 
-def test_gaps_are_the_sequences_without_a_row(ledger: Ledger, campaign_id: str) -> None:
-    assert ledger.gaps(campaign_id, 0) == []
-    assert ledger.gaps(campaign_id, 4) == [(1, 4)]
-    ledger.issue([a_claim(campaign_id, 2), a_claim(campaign_id, 5)])
-
-    assert ledger.gaps(campaign_id, 5) == [(1, 1), (3, 4)]
-    assert ledger.gaps(campaign_id, 4) == [(1, 1), (3, 4)]
-    assert ledger.gaps(campaign_id, 3) == [(1, 1), (3, 3)]
-    assert ledger.gaps(campaign_id, 9) == [(1, 1), (3, 4), (6, 9)]
-
-
 def test_counts_tell_the_highest_sequence(ledger: Ledger, campaign_id: str) -> None:
     assert ledger.counts(campaign_id) == LedgerCounts(0, 0, 0)
     ledger.issue([a_claim(campaign_id, 4), a_claim(campaign_id, 2)])

@@ -225,7 +225,7 @@ def test_the_owner_gives_the_user_the_password_that_is_in_the_secret_now(
 
     # As many connections as three workers twice, and ten more.
     assert owner
-    assert owner._user == LedgerUser("app", "second", 16)
+    assert owner.user == LedgerUser("app", "second", 16)
 
 
 def test_the_owner_logs_in_with_a_secret_of_its_own(address: MysqlAddress, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,4 +236,4 @@ def test_the_owner_logs_in_with_a_secret_of_its_own(address: MysqlAddress, monke
     owner = bootstrap.ledger_owner()
 
     assert owner
-    owner._connect().close()
+    owner.connect().close()

@@ -15,7 +15,6 @@ from firstcome.domain.gate import (
     GateState,
     GateView,
     Reopened,
-    SeatRange,
 )
 from firstcome.domain.refusal import Refused
 from firstcome.domain.times import Millis
@@ -358,12 +357,6 @@ class Ledger(Protocol):
             LedgerUnavailableError: the session that held the lock has ended. Every call of the ledger within the
                 context raises it from then on, and so does its end: what was done may have met another change.
         """
-
-    def campaign_ids(self) -> list[str]:
-        """Return the ids of all campaigns. To go: use `active_campaigns` and `archived_ids`."""
-
-    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
-        """Return the sequences up to `highest` that have no row, in order. To go: its cost grows with the campaign."""
 
 
 class Clock(Protocol):

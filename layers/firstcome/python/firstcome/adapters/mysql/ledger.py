@@ -1,4 +1,5 @@
 """The ledger on MySQL: runs the statements of the folder `sql` at READ COMMITTED."""
+# ruff: noqa: D102 - the port documents the methods
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,6 @@ from firstcome.domain.claim import (
     Settlement,
 )
 from firstcome.domain.errors import CampaignLockedError, LedgerUnavailableError
-from firstcome.domain.gate import SeatRange
 from firstcome.domain.times import Millis
 
 _TRIES = 3
@@ -43,8 +43,8 @@ _EVENTS_MAX = 2**32
 
 
 class MysqlLedger:
-    """Implements `ports.Ledger` on one connection, opened when first needed and replaced when the server has dropped
-    it.
+    """Implements `ports.Ledger`, which documents its methods, on one connection: opened when first needed, and replaced
+    when the server has dropped it.
 
     Args:
         connect: opens a connection, see `firstcome.adapters.mysql.connect`.
@@ -56,7 +56,7 @@ class MysqlLedger:
         self._is_locked = False
 
     def issue(self, claims: Sequence[Claim]) -> Settlement:
-        """Implement `Ledger.issue`: own seats in one transaction per campaign, what else there is in another."""
+        # Own seats in one transaction per campaign, what else there is in another.
         issued: list[Claim] = []
         reseated: list[Claim] = []
         overflow: list[Overflow] = []
@@ -85,14 +85,12 @@ class MysqlLedger:
         return Settlement(issued, reseated, overflow, unsettled)
 
     def create(self, campaign: Campaign) -> bool:
-        """Implement `Ledger.create`."""
         values = (campaign.campaign_id, *_columns(campaign)[:-1], CampaignState.CREATING.value, 0)
         return self._write("create_campaign", values) == 1
 
     def update(
         self, campaign: Campaign, expected_version: int, event: CampaignEvent | None = None
     ) -> CampaignRecord | None:
-        """Implement `Ledger.update`."""
         changed = replace(campaign, version=expected_version + 1)
         values = (*_columns(changed), changed.version, campaign.campaign_id, expected_version, expected_version)
 
@@ -108,28 +106,16 @@ class MysqlLedger:
         return self._in_transaction(compare_and_set)
 
     def archive(self, campaign_id: str) -> CampaignRecord | None:
-        """Implement `Ledger.archive`."""
-
-        def archive(cursor: Cursor) -> CampaignRecord | None:
-            cursor.execute(statement("archive_campaign"), (campaign_id,))
-            return _find(cursor, campaign_id)
-
-        return self._in_transaction(archive)
+        self._write("archive_campaign", (campaign_id,))
+        return self.find(campaign_id)
 
     def restore_campaign(self, campaign: Campaign) -> bool:
-        """Implement `Ledger.restore_campaign`."""
         columns, version = _columns(campaign), campaign.version
-
-        def restore(cursor: Cursor) -> bool:
-            if cursor.execute(statement("create_campaign"), (campaign.campaign_id, *columns, version)):
-                return True
-            values = (*columns, version, campaign.campaign_id, 0, version - 1)
-            return cursor.execute(statement("update_campaign"), values) == 1
-
-        return self._in_transaction(restore)
+        if self._write("create_campaign", (campaign.campaign_id, *columns, version)):
+            return True
+        return self._write("update_campaign", (*columns, version, campaign.campaign_id, 0, version - 1)) == 1
 
     def find(self, campaign_id: str) -> CampaignRecord | None:
-        """Implement `Ledger.find`."""
         return self._in_transaction(lambda cursor: _find(cursor, campaign_id))
 
     def campaigns(
@@ -141,53 +127,40 @@ class MysqlLedger:
         q: str = "",
         sort: CampaignSort = CampaignSort.CREATED,
     ) -> list[CampaignRecord]:
-        """Implement `Ledger.campaigns`."""
         values = {"after": after, "limit": limit, "state": state.value if state else "", "q": q}
         return [to_record(row) for row in self._fetch(f"campaigns_by_{sort}", values)]
 
     def active_campaigns(self) -> list[CampaignRecord]:
-        """Implement `Ledger.active_campaigns`."""
         return [to_record(row) for row in self._fetch("active_campaigns", ())]
 
     def archived_ids(self, after: str, limit: int) -> list[str]:
-        """Implement `Ledger.archived_ids`."""
         return [row[0] for row in self._fetch("archived_ids", (after, limit))]
 
-    def campaign_ids(self) -> list[str]:
-        """Implement `Ledger.campaign_ids`."""
-        return [row[0] for row in self._fetch("campaign_ids", ())]
-
     def coupons(self, campaign_id: str, after: int, limit: int) -> list[IssuedCoupon]:
-        """Implement `Ledger.coupons`."""
         rows = self._fetch("list_coupons", (campaign_id, after, limit))
         return [IssuedCoupon(to_claim(row), to_millis(row[5])) for row in rows]
 
     def overflow(self, campaign_id: str, after: str, limit: int) -> list[Claim]:
-        """Implement `Ledger.overflow`."""
         return [to_claim(row) for row in self._fetch("list_overflow", (campaign_id, after, limit))]
 
     def settled_codes(self, campaign_id: str, claims: Sequence[Claim]) -> set[str]:
-        """Implement `Ledger.settled_codes`."""
         codes = [claim.coupon_code for claim in claims]
         if not codes:
             return set()
         return {row[0] for row in self._fetch("settled_codes", (codes, campaign_id, codes))}
 
     def find_by_user(self, campaign_id: str, user_id: str) -> Finding:
-        """Implement `Ledger.find_by_user`."""
         return _to_finding(self._fetch("find_by_user", {"campaign_id": campaign_id, "wanted": user_id}))
 
     def find_by_code(self, campaign_id: str, coupon_code: str) -> Finding:
-        """Implement `Ledger.find_by_code`."""
         return _to_finding(self._fetch("find_by_code", {"campaign_id": campaign_id, "wanted": coupon_code}))
 
     def counts(self, campaign_id: str) -> LedgerCounts:
-        """Implement `Ledger.counts`."""
         ((issued, overflow, highest),) = self._fetch("counts", {"campaign_id": campaign_id})
         return LedgerCounts(int(issued), overflow, int(highest))
 
     def accepted_after_gap(self, campaign_id: str) -> Millis | None:
-        """Implement `Ledger.accepted_after_gap`: the rows of one range are read, at most."""
+        # The rows of one range are read, at most.
         highest = self.counts(campaign_id).highest
         issued = dict(self._fetch("ranges", (campaign_id,)))
         for range_no in reversed(range((highest + RANGE - 1) // RANGE)):
@@ -199,22 +172,14 @@ class MysqlLedger:
         return None
 
     def recount(self, campaign_id: str, range_no: int) -> int | None:
-        """Implement `Ledger.recount`."""
-
-        def recount(cursor: Cursor) -> int | None:
-            Seating(cursor, campaign_id).recount(range_no)
-            cursor.execute(statement("last_range"), {"campaign_id": campaign_id})
-            ((last,),) = cursor.fetchall()
-            return range_no + 1 if range_no < last else None
-
-        return self._in_transaction(recount)
+        self._in_transaction(lambda cursor: Seating(cursor, campaign_id).recount(range_no))
+        ((last,),) = self._fetch("last_range", {"campaign_id": campaign_id})
+        return range_no + 1 if range_no < last else None
 
     def reseat_overflow(self, campaign_id: str, limit: int) -> Settlement:
-        """Implement `Ledger.reseat_overflow`."""
         return self._in_transaction(lambda cursor: Seating(cursor, campaign_id).reseat_overflow(limit))
 
     def erase(self, campaign_id: str, user_id: str, pseudonym: str) -> list[Erasure]:
-        """Implement `Ledger.erase`."""
         values = {"campaign_id": campaign_id, "user_id": user_id, "pseudonym": pseudonym}
 
         def erase(cursor: Cursor) -> list[Erasure]:
@@ -224,11 +189,9 @@ class MysqlLedger:
         return self._in_transaction(erase)
 
     def erasures(self, campaign_id: str) -> list[Erasure]:
-        """Implement `Ledger.erasures`."""
         return [Erasure(*row) for row in self._fetch("list_erasures", (campaign_id,))]
 
     def apply_erasures(self, campaign_id: str, erasures: Sequence[Erasure]) -> None:
-        """Implement `Ledger.apply_erasures`."""
         rows = [(campaign_id, erasure.coupon_code, erasure.sequence, erasure.pseudonym) for erasure in erasures]
 
         def repeat(cursor: Cursor) -> None:
@@ -238,43 +201,33 @@ class MysqlLedger:
         self._in_transaction(repeat)
 
     def record(self, event: CampaignEvent) -> None:
-        """Implement `Ledger.record`."""
         self._write("record_event", _event_values(event))
 
     def events(self, campaign_id: str, after: int | None, limit: int) -> list[CampaignEvent]:
-        """Implement `Ledger.events`."""
         rows = self._fetch("list_events", (campaign_id, _EVENTS_MAX if after is None else after, limit))
         return [
             CampaignEvent(row[0], to_millis(row[1]), row[2], row[3], _from_json(row[4]), _from_json(row[5]), row[6])
             for row in rows
         ]
 
-    def gaps(self, campaign_id: str, highest: int) -> list[SeatRange]:
-        """Implement `Ledger.gaps`."""
-        rows = self._fetch("free_seats", (campaign_id, highest, campaign_id, highest, highest + 1))
-        return [(int(first), min(int(last), highest)) for first, last in reversed(rows)]
-
     def now(self) -> Millis:
-        """Implement `Ledger.now`."""
         ((now,),) = self._fetch("now", ())
         return to_millis(now)
 
     def close(self) -> None:
-        """Implement `Ledger.close`."""
         if self._connection is not None:
             with suppress(pymysql.MySQLError):
                 self._connection.close()
             self._connection = None
 
     def migrate(self) -> None:
-        """Implement `Ledger.migrate`."""
         from firstcome.adapters.mysql.migrate import migrate  # noqa: PLC0415 - no other call needs yoyo
 
         migrate(self._connect)
 
     @contextmanager
     def campaign_lock(self, campaign_id: str, wait_seconds: int = 5) -> Iterator[None]:
-        """Implement `Ledger.campaign_lock`, by a named lock of the session: it ends with the session."""
+        # A named lock ends with its session.
         if not self._call_lock("take_lock", {"campaign_id": campaign_id, "wait_seconds": wait_seconds}):
             raise CampaignLockedError("another change of the campaign is under way")
         self._is_locked = True

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
@@ -25,50 +24,36 @@ class LedgerUser:
     connections_max: int
 
 
+@dataclass(frozen=True, slots=True)
 class MysqlOwner:
     """Brings the schema up to date, and makes or mends the functions' user; both may be repeated at any time.
 
-    Args:
+    Attributes:
         connect: opens a connection as the owner.
     """
 
-    def __init__(self, connect: "Callable[[], Connection[Cursor]]", database: str, user: LedgerUser) -> None:
-        self._connect = connect
-        self._database = database
-        self._user = user
+    connect: "Callable[[], Connection[Cursor]]"
+    database: str
+    user: LedgerUser
 
     def migrate(self) -> None:
-        """Run the migration.
-
-        Raises:
-            LedgerSchemaError: as `migrate` does.
-            LedgerUnavailableError: it may have been run in part; run it again.
-        """
-        migrate(self._connect)
+        """Run the migration. Raises as `migrate` does, after which it may be run again."""
+        migrate(self.connect)
         try:
-            self._let_user_in()
+            with self.connect() as connection, connection.cursor() as cursor:
+                self._let_user_in(cursor)
         except pymysql.Error as exc:
             # Without its cause, which may quote the statement, and so the password.
             raise LedgerUnavailableError(f"the functions' user could not be made: MySQL error {exc.args[0]}") from None
 
-    def _let_user_in(self) -> None:
-        connection = self._connect()
-        try:
-            with connection.cursor() as cursor:
-                for statement, values in self._statements():
-                    cursor.execute(statement, values)
-        finally:
-            connection.close()
-
-    def _statements(self) -> list[tuple[str, tuple[Any, ...]]]:
-        user = self._user
+    def _let_user_in(self, cursor: Cursor) -> None:
         # Made if it is not there, and then as the secret has it, whatever it was.
-        account = "%s@'%%' IDENTIFIED BY %s REQUIRE SSL WITH MAX_USER_CONNECTIONS %s"
-        values = (user.name, user.password, user.connections_max)
-        database = self._database.replace("`", "``")
-        return [
-            (f"CREATE USER IF NOT EXISTS {account}", values),
-            (f"ALTER USER {account}", values),
+        for verb in ("CREATE USER IF NOT EXISTS", "ALTER USER"):
+            cursor.execute(
+                f"{verb} %s@'%%' IDENTIFIED BY %s REQUIRE SSL WITH MAX_USER_CONNECTIONS %s",
+                (self.user.name, self.user.password, self.user.connections_max),
+            )
+        database = self.database.replace("`", "``")
+        for table in TABLES:
             # No DELETE: nothing that is issued is ever taken away.
-            *((f"GRANT SELECT, INSERT, UPDATE ON `{database}`.{table} TO %s@'%%'", (user.name,)) for table in TABLES),
-        ]
+            cursor.execute(f"GRANT SELECT, INSERT, UPDATE ON `{database}`.{table} TO %s@'%%'", (self.user.name,))

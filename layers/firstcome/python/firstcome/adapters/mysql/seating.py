@@ -169,14 +169,14 @@ class Seating:
     def _keep_overflow(self, overflow: Sequence[Overflow]) -> None:
         rows = [
             (
-                item.claim.campaign_id,
-                item.claim.user_id,
-                item.claim.coupon_code,
-                item.claim.sequence,
-                to_column(item.claim.accepted_at),
-                item.reason.value,
+                claim.campaign_id,
+                claim.user_id,
+                claim.coupon_code,
+                claim.sequence,
+                to_column(claim.accepted_at),
+                reason.value,
             )
-            for item in overflow
+            for claim, reason in ((item.claim, item.reason) for item in overflow)
         ]
         self._cursor.executemany(statement("insert_overflow"), rows)
 

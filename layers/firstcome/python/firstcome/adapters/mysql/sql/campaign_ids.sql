@@ -1,2 +1,0 @@
--- Reads the ids of all campaigns.
-SELECT campaign_id FROM campaign ORDER BY campaign_id
