@@ -1,4 +1,4 @@
-"""AdminFunction: the operator's routes, and the migration of the ledger by direct invocation."""
+"""AdminFunction: the operator's routes; the migration of the ledger, for CloudFormation; and a check of the stores."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from firstcome import bootstrap, http_api, settings
+from firstcome.adapters import cloudformation
 from firstcome.csv_export import coupons_as_csv
 from firstcome.domain.campaign import (
     CAPACITY_MAX,
@@ -18,6 +19,7 @@ from firstcome.domain.campaign import (
 )
 from firstcome.domain.campaign_input import InvalidCampaign, json_object, parse_campaign
 from firstcome.domain.claim import USER_ID_MAX, is_coupon_code, is_user_id
+from firstcome.domain.errors import FirstcomeError, LedgerSchemaError
 from firstcome.domain.gate import GateState
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.domain.text import RULE
@@ -48,16 +50,46 @@ def lambda_handler(event: Event, context: Any) -> Any:  # noqa: ARG001 - Lambda'
     """
     try:
         if event.get("action") == "migrate":
-            owner = bootstrap.ledger_owner()
-            if owner:
-                owner.migrate()
-            else:
-                bootstrap.campaigns().migrate()
+            _migrate()
             return {"migrated": True}
+        if event.get("action") == "check":
+            return _check()
+        if cloudformation.is_question(event):
+            return cloudformation.answer(event, _migrate)
         return http_api.route(event, _ROUTES)
     finally:
         # Operators ask now and then; MySQL's connections belong to the drain.
         bootstrap.ledger().close()
+
+
+def _migrate() -> None:
+    (bootstrap.ledger_owner() or bootstrap.ledger()).migrate()
+    bootstrap.campaigns().plant_sentinel()
+
+
+def _check() -> dict[str, str]:
+    """Ask each store something that changes nothing; returns `ok`, or what is wrong with it."""
+    return {
+        # Connecting refuses a server that evicts, and one that is too old.
+        "redis": _state(lambda: bootstrap.gate().now()),
+        "claim_queue": _state(lambda: bootstrap.claim_queue().count()),
+        "mysql": _state(lambda: bootstrap.ledger().now()),
+        "migrations": _state(_require_migrations),
+    }
+
+
+def _state(ask: Callable[[], object]) -> str:
+    try:
+        ask()
+    except FirstcomeError as exc:
+        return f"{type(exc).__name__}: {exc}"
+    return "ok"
+
+
+def _require_migrations() -> None:
+    missing = bootstrap.pending_migrations()
+    if missing:
+        raise LedgerSchemaError(f"not applied: {', '.join(missing)}")
 
 
 def _put(request: Request) -> Answer | Refused:

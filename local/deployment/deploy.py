@@ -9,7 +9,6 @@ from pathlib import Path
 
 from local.deployment.addresses import MysqlAddress
 from local.deployment.workspace import Workspace
-from local.errors import LocalStackError
 from local.services.ministack import REGION, client, tool_settings
 from local.services.processes import ROOT, Processes, Program
 from local.services.programs import find_program
@@ -46,14 +45,6 @@ def store_mysql_secret(address: MysqlAddress, endpoint_url: str) -> str:
         Name=f"{STACK_NAME}-mysql", SecretString=json.dumps(secret)
     )
     return str(created["ARN"])
-
-
-def migrate(function: str, endpoint_url: str, log: Path) -> None:
-    """Bring the ledger's schema up to date, by invoking the admin function."""
-    answer = client("lambda", endpoint_url).invoke(FunctionName=function, Payload=json.dumps({"action": "migrate"}))
-    payload = answer["Payload"].read().decode()
-    if "FunctionError" in answer:
-        raise LocalStackError(f"The migration failed: {payload}", log)
 
 
 def _sam(action: str, arguments: list[str], workspace: Workspace, settings: Mapping[str, str]) -> Program:

@@ -1,4 +1,4 @@
-"""The local stack: everything started, deployed and migrated, and stopped again."""
+"""The local stack: everything started and deployed, and stopped again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.deployment.addresses import FunctionNames, MysqlAddress, Stack
-from local.deployment.deploy import STACK_NAME, deploy, migrate, start_build, store_mysql_secret
+from local.deployment.deploy import STACK_NAME, deploy, start_build, store_mysql_secret
 from local.deployment.template_values import DeployedTemplate, deployed_template
 from local.deployment.tokens import AUDIENCE
 from local.deployment.workspace import Workspace
@@ -17,7 +17,6 @@ from local.errors import LocalStackError
 from local.progress import Progress
 from local.services.issuer import start_issuer
 from local.services.mariadb_server import install_database, start_mariadb
-from local.services.ministack import LOG as ENDPOINT_LOG
 from local.services.ministack import REGION, endpoint_failures, start_aws_endpoint
 from local.services.ministack_gaps import complete_deployment
 from local.services.ports import HOST, with_free_port
@@ -41,7 +40,7 @@ class _Services:
 def running_stack(
     directory: Path, progress: Progress, *, mysql: MysqlAddress | None = None, **parameters: str
 ) -> Iterator[Stack]:
-    """Start, deploy and migrate a stack whose data, logs and key are under `directory`; stop all of it on the way out.
+    """Start and deploy a stack whose data, logs and key are under `directory`; stop all of it on the way out.
 
     `parameters` are template parameters that differ from their defaults: `DrainRowsPerSecond="100"`.
     `mysql` is a server that runs already, in place of a MariaDB of the stack's own.
@@ -75,7 +74,7 @@ def start_stack(
     parameters: Mapping[str, str],
     mysql: MysqlAddress | None = None,
 ) -> Stack:
-    """Start the services in an empty workspace, deploy onto them, migrate."""
+    """Start the services in an empty workspace, and deploy onto them, which migrates the ledger too."""
     extra = {**parameters_from_environment(), **parameters}
     build = start_build(processes, workspace)
     with progress.step("Starting Redis, MariaDB, the AWS endpoint and the token issuer"):
@@ -84,10 +83,7 @@ def start_stack(
         processes.finish(build)
     with progress.step("Deploying (sam deploy)"):
         template = _deploy(processes, workspace, services, extra)
-    stack = _addresses(services, template)
-    with progress.step("Migrating the ledger"), endpoint_failures(workspace):
-        migrate(stack.functions.admin, services.endpoint_url, workspace.log(ENDPOINT_LOG))
-    return stack
+    return _addresses(services, template)
 
 
 def parameters_from_environment() -> dict[str, str]:
@@ -127,7 +123,7 @@ def _template_parameters(services: _Services) -> dict[str, str]:
         "MysqlDatabase": services.mysql.database,
         "MysqlSecretArn": store_mysql_secret(services.mysql, services.endpoint_url),
         # The local queue counts its messages exactly and the local relay is quick: only the apply timeout has to pass.
-        "RebuildQuietSeconds": "6",
+        "RebuildQuietSeconds": "8",
     }
 
 

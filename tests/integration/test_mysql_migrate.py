@@ -17,7 +17,7 @@ from pymysql.cursors import Cursor
 
 from firstcome.adapters.mysql.connect import SESSION_SQL
 from firstcome.adapters.mysql.ledger import MysqlLedger
-from firstcome.adapters.mysql.migrate import RECORD, TABLES, migrate
+from firstcome.adapters.mysql.migrate import RECORD, TABLES, migrate, pending
 from firstcome.adapters.mysql.owner import LedgerUser, MysqlOwner
 from firstcome.domain.errors import LedgerSchemaError, LedgerUnavailableError
 from local.deployment.addresses import MysqlAddress
@@ -95,6 +95,12 @@ def test_each_migration_is_recorded_and_applied_once(connect: "Callable[[], Conn
 
     migrate(connect)
     assert _rows(connect, f"SELECT * FROM {RECORD} ORDER BY migration_id") == recorded
+
+
+def test_what_is_not_applied_yet_is_told(connect: "Callable[[], Connection[Cursor]]") -> None:
+    assert pending(connect) == sorted(path.stem for path in _FOLDER.glob("*.sql"))
+    migrate(connect)
+    assert pending(connect) == []
 
 
 @pytest.mark.parametrize("made", ["TABLE {} (id INT)", "VIEW {} AS SELECT 1 AS id"], ids=["table", "view"])

@@ -193,7 +193,18 @@ def test_the_endpoints_are_of_the_services_that_the_functions_may_call() -> None
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }
     # The gate checks elasticache:Connect itself; Lambda writes logs and traces and keeps interfaces by its own way.
-    assert sorted(name.rsplit(".", 1)[1] for name in names) == sorted(called - {"elasticache", "logs", "xray", "ec2"})
+    expected = called - {"elasticache", "logs", "xray", "ec2"} | {"s3"}
+    assert sorted(name.rsplit(".", 1)[1] for name in names) == sorted(expected)
+
+
+def test_the_migrations_answer_leaves_a_closed_network_and_nothing_else_does() -> None:
+    (gateway,) = [made for made in _of_type("network", "AWS::EC2::VPCEndpoint") if made["VpcEndpointType"] == "Gateway"]
+    assert gateway["RouteTableIds"] == [{"Ref": "RouteTable"}]
+    (statement,) = gateway["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "s3:PutObject"
+    text, values = statement["Resource"]["Fn::Sub"]
+    assert text.endswith(":s3:::cloudformation-custom-resource-response-${Region}/*")
+    assert values == {"Region": {"Fn::Join": ["", {"Fn::Split": ["-", {"Ref": "AWS::Region"}]}]}}
 
 
 @pytest.mark.parametrize("part", ["network", "gate", "ledger"])
@@ -205,7 +216,8 @@ def test_no_group_lets_in_an_address_or_everybody_out(part: str) -> None:
     assert all("SourceSecurityGroupId" in rule and rule["FromPort"] == rule["ToPort"] for rule in rules_in)
     for group in groups:
         for rule in group["SecurityGroupEgress"]:
-            assert "DestinationSecurityGroupId" in rule or rule["CidrIp"] == "127.0.0.1/32"
+            is_to_s3 = (part, rule["Description"], rule["FromPort"], rule["ToPort"]) == ("network", "To S3", 443, 443)
+            assert "DestinationSecurityGroupId" in rule or rule["CidrIp"] == "127.0.0.1/32" or is_to_s3
 
 
 # --- the gate and the ledger ---

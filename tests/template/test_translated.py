@@ -126,6 +126,31 @@ def test_accepted_claims_outlive_the_stack(queue: str) -> None:
     assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
+def test_the_ledger_is_migrated_before_anything_reads_or_writes_there() -> None:
+    made = _Translated().resources
+    assert made["Migration"]["Type"] == "Custom::Migration"
+    assert made["Migration"]["Properties"]["ServiceToken"] == {"Fn::GetAtt": ["AdminFunction", "Arn"]}
+    assert made["DrainFunction"]["DependsOn"] == made["RelayFunction"]["DependsOn"] == "Migration"
+    # Three runs of the function at most, and Lambda's pauses between them, are over by then.
+    timeout = made["AdminFunction"]["Properties"]["Timeout"]
+    assert 3 * timeout + 60 + 120 < made["Migration"]["Properties"]["ServiceTimeout"] <= 600
+
+
+@pytest.mark.parametrize(
+    ("changed", "change"),
+    [({}, "FirstcomeLayer"), ({"DrainConcurrency": "4"}, None), (GIVEN | {"MysqlHost": "other.example"}, None)],
+    ids=["layer", "connections", "server"],
+)
+def test_what_the_schema_depends_on_runs_the_migration_again(changed: dict[str, str], change: str | None) -> None:
+    document = copy.deepcopy(template())
+    if change:
+        _of_layer(change)(document["Resources"])
+    after = _Translated(**changed)
+    after._document = _translate(document, {"Environment": "dev"})  # noqa: SLF001 - a form of another document
+    before = _Translated(**(GIVEN if "MysqlHost" in changed else {}))
+    assert after.resources["Migration"]["Properties"] != before.resources["Migration"]["Properties"]
+
+
 def _version(parameters: dict[str, str], change: Callable[[dict[str, Any]], None] = lambda _: None) -> tuple[str, str]:
     """Return what makes the published version: its logical id, and its description with the parameters' values."""
     document = copy.deepcopy(template())

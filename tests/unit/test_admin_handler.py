@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from firstcome import bootstrap
 from firstcome.domain.claim import Claim
 from firstcome.domain.errors import GateLostError, GateUnavailableError, LedgerUnavailableError
 from functions.admin.app import lambda_handler
@@ -482,6 +483,28 @@ def test_the_connection_to_mysql_is_given_back_after_each_request(
     world.ledger.is_down = True
     _call(route)
     assert closed == [route, route]
+
+
+class TestCheck:
+    @pytest.fixture
+    def pending(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The migrations that the ledger lacks."""
+        names: list[str] = []
+        monkeypatch.setattr(bootstrap, "pending_migrations", lambda: names)
+        return names
+
+    @pytest.mark.usefixtures("pending")
+    def test_what_answers_is_ok(self) -> None:
+        expected = dict.fromkeys(("redis", "claim_queue", "mysql", "migrations"), "ok")
+        assert lambda_handler({"action": "check"}, None) == expected
+
+    def test_what_does_not_is_told_beside_the_rest(self, world: World, pending: list[str]) -> None:
+        world.gate.is_down = True
+        pending.append("0007-more")
+        found = lambda_handler({"action": "check"}, None)
+        assert found["redis"].startswith("GateUnavailableError")
+        assert found["migrations"] == "LedgerSchemaError: not applied: 0007-more"
+        assert (found["mysql"], found["claim_queue"]) == ("ok", "ok")
 
 
 class TestMigrate:

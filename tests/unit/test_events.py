@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from firstcome import bootstrap
 from functions.admin.app import lambda_handler as admin
 from functions.apply.app import lambda_handler as apply
 from functions.console.app import lambda_handler as console
@@ -160,6 +161,12 @@ def test_migrate_says_so(world: World) -> None:
     assert world.ledger.is_migrated
 
 
+@pytest.mark.usefixtures("world")
+def test_check_asks_every_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "pending_migrations", list)
+    assert set(_send(admin, "check").values()) == {"ok"}
+
+
 def test_relay_sends_what_was_left_behind(demo: World) -> None:
     demo.queue.is_down = True
     assert code_of(_send(apply, "apply")) == "unavailable"
@@ -205,7 +212,7 @@ def test_every_event_is_tried() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     names = _names()
     assert names == sorted({name for name in names if f'"{name}")' in source})
-    assert len(names) == 34
+    assert len(names) == 35
 
 
 def test_every_event_has_a_documented_answer() -> None:

@@ -150,6 +150,16 @@ def ledger_owner() -> "MysqlOwner | None":
     return MysqlOwner(lambda: connect(replace(where, secret_arn=owner_secret_arn)), where.database, user)
 
 
+def pending_migrations() -> list[str]:
+    """Return the names of the migrations that the ledger lacks, as the user who would apply them sees them."""
+    from firstcome.adapters.mysql.connect import connect
+    from firstcome.adapters.mysql.migrate import pending
+
+    where = settings.MysqlSettings.from_env()
+    owner_secret_arn = settings.mysql_owner_secret_arn()
+    return pending(lambda: connect(replace(where, secret_arn=owner_secret_arn) if owner_secret_arn else where))
+
+
 @cache
 def drain() -> "Drain":
     """Build the drain."""

@@ -115,9 +115,8 @@ class Campaigns:
         """End a pause. Raises as `put` does."""
         return self._set_paused(campaign_id, actor, "resume", paused=False)
 
-    def migrate(self) -> None:
-        """Bring the schema up to date, and let an empty service know that it has no campaign; may be repeated."""
-        self.ledger.migrate()
+    def plant_sentinel(self) -> None:
+        """Let an empty gate know that there is no campaign yet, so that it is not taken for lost; may be repeated."""
         if not self.ledger.active_campaigns():
             self.gate.register([])
 

@@ -46,6 +46,21 @@ def migrate(connect: Callable[[], "Connection[Cursor]"]) -> None:
         raise LedgerUnavailableError("the migration was not confirmed") from exc
 
 
+def pending(connect: Callable[[], "Connection[Cursor]"]) -> list[str]:
+    """Return the names of the migrations that have not been applied.
+
+    Raises:
+        LedgerSchemaError: there is a table of the same name that is not ours.
+        LedgerUnavailableError: MySQL did not answer.
+    """
+    try:
+        with _Backend(connect) as backend:
+            _refuse_tables_of_others(backend)
+            return [migration.id for migration in backend.to_apply(read_migrations(_folder()))]
+    except pymysql.MySQLError as exc:
+        raise LedgerUnavailableError("MySQL did not tell which migrations were applied") from exc
+
+
 class _Backend(MySQLBackend):  # type: ignore[misc]
     """yoyo's own, on connections of ours, with one table for its record, and with a lock that ends with its session."""
 
