@@ -62,7 +62,7 @@ mutate: install-verify ## Put errors into the Lua scripts and the drain, one at 
 bench: install-bench ## Measure against what one would write instead, in ratios of one run (PARTS="rivals drain" QUICK=1)
 	@exec $(PYTHON) -m bench $(PARTS)
 
-cost: install-bench ## US dollars per million requests, from what `make bench` measured and bench/prices.toml
+cost: install-bench ## US dollars per million requests, from what `make bench` measured and AWS's prices
 	@exec $(PYTHON) -m bench.parts.cost
 
 verify: install-verify faults ## What takes longer than the tests: every fault, the model, hostile requests

@@ -1,1 +1,1 @@
-"""Measures Firstcome against what a user would write instead. `make bench` runs all of it."""
+"""Measures Firstcome against other designs. `make bench` runs all of it."""

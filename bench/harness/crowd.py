@@ -6,9 +6,11 @@ import random
 import time
 import uuid
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
+from bench.harness.handlers import new_user
 from bench.harness.servers import Site
 from bench.harness.workers import Worker, call_all
 from bench.rivals import ALL
@@ -101,16 +103,23 @@ def get_ready(target: Target, users: Sequence[str]) -> None:
     _client.users = users
 
 
-def ask(start: float, end: float) -> Asked:
-    """Apply for one user after another, in a client's process."""
-    apply, users = _client.apply, _client.users
+def ask(start: float, end: float, every: float = 0.0) -> Asked:
+    """Apply for the users of `get_ready` from `start` to `end`, in a client's process.
+
+    With `every`, one application is due every so many seconds, and new users follow without end.
+    """
+    apply = _client.apply
     assert apply is not None  # noqa: S101 - get_ready was called
-    seconds = array("d")
-    accepted = 0
+    users: Iterable[str] = (new_user() for _ in count()) if every else _client.users
+    seconds, accepted, due = array("d"), 0, start
     time.sleep(max(0.0, start - time.monotonic()))
     cpu_before = time.process_time()
     began = time.monotonic()
     for user in users:
+        if every:
+            time.sleep(max(0.0, due - time.monotonic()))
+            due += every
+            began = time.monotonic()
         if began > end:
             break
         accepted += apply(user)
@@ -119,23 +128,3 @@ def ask(start: float, end: float) -> Asked:
         began = now
     _client.apply = None
     return Asked(seconds, accepted, began, time.process_time() - cpu_before)
-
-
-def arrive(start: float, end: float, every: float) -> Asked:
-    """Apply for a new user every so many seconds, in a client's process; without a pause if that is too fast."""
-    apply = _client.apply
-    assert apply is not None  # noqa: S101 - get_ready was called
-    seconds = array("d")
-    accepted = 0
-    cpu_before = time.process_time()
-    due = start
-    while due < end:
-        time.sleep(max(0.0, due - time.monotonic()))
-        began = time.monotonic()
-        if began > end:
-            break
-        accepted += apply(str(uuid.uuid4()))
-        seconds.append(time.monotonic() - began)
-        due += every
-    _client.apply = None
-    return Asked(seconds, accepted, time.monotonic(), time.process_time() - cpu_before)

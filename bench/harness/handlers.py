@@ -19,7 +19,7 @@ from firstcome import bootstrap
 from local.services.processes import ROOT
 
 BATCH = 1_000
-UNPACED = 100_000
+UNLIMITED = 100_000
 """Rows per second: the most that DRAIN_ROWS_PER_SECOND takes."""
 
 
@@ -46,7 +46,7 @@ def become_environment(site: Site, rows_per_second: int = 500) -> None:
     for builder in vars(bootstrap).values():
         if hasattr(builder, "cache_clear"):
             builder.cache_clear()
-    # The drain logs one line per batch: on AWS to CloudWatch, and here not to the terminal.
+    # The drain logs one line per batch, which must not go to the terminal.
     logging.disable(logging.WARNING)
 
 

@@ -1,4 +1,4 @@
-"""Percentiles, medians and how numbers are written."""
+"""Percentiles, medians and the form of numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
-    """The median of the one against the median of the other."""
+    """The ratio of two medians."""
     return statistics.median(above) / statistics.median(below)
 
 
@@ -35,7 +35,7 @@ def sized(number: int, least: int = 1) -> int:
 
 
 def rounded(value: float, digits: int = 3) -> float:
-    """To so many significant digits, as no figure here is worth more."""
+    """To so many significant digits: no figure here is more exact."""
     if not value or not math.isfinite(value):
         return value
     return round(value, digits - 1 - math.floor(math.log10(abs(value))))

@@ -41,7 +41,7 @@ class Waits:
         return [seconds * 1000 for some in self.by_kind.values() for seconds in some]
 
     def add(self, others: Waits) -> None:
-        """Take in those of another window."""
+        """Add those of another window."""
         for kind, some in others.by_kind.items():
             self.by_kind[kind].extend(some)
 

@@ -31,16 +31,6 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """A chart of how often values occur, with named marks."""
-
-    title: str
-    values: Sequence[float]
-    marks: Mapping[str, float]
-    label: str
-
-
-@dataclass(frozen=True)
 class Part:
     """The outcome of one part of the bench.
 
@@ -52,4 +42,4 @@ class Part:
     figures: Mapping[str, float]
     tables: Sequence[Table]
     rivals: Sequence[Mapping[str, Any]] = field(default=())
-    charts: Sequence[Bars | Histogram] = field(default=())
+    charts: Sequence[Bars] = field(default=())

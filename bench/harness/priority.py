@@ -1,4 +1,4 @@
-"""Lets a process step back for all others on the machine: what runs on other machines in production."""
+"""Priorities and cores: what runs on other machines in production must not disturb the measured process here."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def halves() -> tuple[Sequence[int], Sequence[int]]:
 def step_back(pid: int) -> None:
     """Give a process the lowest priority. It must lead a session of its own.
 
-    Linux shares the cores between sessions first (sched_autogroup), and heeds niceness only within one; so the session
-    as a whole has to step back too.
+    Linux shares the cores between sessions first (sched_autogroup), and uses niceness only within one; so the session
+    needs it too.
     """
     psutil.Process(pid).nice(LOWEST)
-    with suppress(OSError):  # A kernel without autogroups heeds niceness alone.
+    with suppress(OSError):  # A kernel without autogroups uses niceness alone.
         Path(f"/proc/{pid}/autogroup").write_text(f"{LOWEST}\n", encoding="ascii")

@@ -1,4 +1,4 @@
-"""What each figure is to reach, and what it says."""
+"""The goal and the meaning of each figure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Target:
         return f"{'at least' if self.is_floor else 'at most'} {self.limit:g}"
 
     def is_reached(self, value: float) -> bool:
-        """Whether `value` is good enough."""
+        """Whether `value` reaches the goal."""
         return value >= self.limit if self.is_floor else value <= self.limit
 
 
@@ -36,7 +36,7 @@ def _at_least(limit: float, says: str) -> Target:
 
 
 TARGETS: dict[str, Target] = {
-    "bystander_p99_ratio": _at_most(1.1, "another service's p99 during the rush, against idle, default pace"),
+    "bystander_p99_ratio": _at_most(1.1, "another service's p99 during the rush, against idle, default rate limit"),
     "throughput_vs_for_update": _at_least(10, "requests/s against SELECT ... FOR UPDATE: 10,000 users, 100 coupons"),
     "throughput_vs_for_update_10k": _at_least(2.5, "the same: 16,000 requests, 10,000 coupons"),
     "over_issued": _at_most(0, "coupons beyond the capacity"),

@@ -1,4 +1,4 @@
-"""The part `bystander`: what another service on the same MySQL feels of a rush. This is what the queue is for."""
+"""The part `bystander`: the effect of a rush on another service on the same MySQL. This is what the queue is for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import batched
 import psutil
 
 from bench.harness import handlers
-from bench.harness.crowd import Asked, Target, arrive, get_ready
+from bench.harness.crowd import Asked, Target, ask, get_ready
 from bench.harness.numbers import percentile, rounded, shown, sized
 from bench.harness.other_service import KINDS, Waits, make_orders, use_mysql
 from bench.harness.part import Bars, Part, Table
@@ -27,15 +27,17 @@ from bench.rivals.tables import make_tables
 CLIENTS = 16
 ROUNDS = 15
 ROUNDS_OF_OTHERS = 5
-"""Of the conditions that no goal is set for. A p99 is made of few queries, so one round says little."""
+"""Rounds of the conditions without a goal. A p99 comes from few queries, so one round says little."""
 
 WINDOW_SECONDS = 3.0
 SETTLE_SECONDS = 0.5
 QUERIES_PER_SECOND = 300
 CLAIMS_PER_SECOND = 1_000
+# More than the clients can send, so that they never wait.
+MOST_CLAIMS_PER_SECOND = 1_000_000
 CALIBRATION_CLAIMS_PER_SECOND = 200
 CAPACITY = 1_000_000
-DEFAULT_PACE = 500
+DEFAULT_RATE = 500
 
 # More than the drain can do, so that it never waits for work.
 _MOST_ROWS_PER_SECOND = 30_000
@@ -43,36 +45,36 @@ _MOST_ROWS_PER_SECOND = 30_000
 
 @dataclass(frozen=True)
 class Condition:
-    """What goes on beside the bystander.
+    """The load beside the bystander.
 
     Attributes:
-        rival: whom the users ask; empty for nobody.
-        claims_per_second: how many ask; 0 for as many as the clients can. For Firstcome it is set by `equal_weight`.
-        pace: rows a second of Firstcome's drain, 0 for none of it.
-        batch: messages a drain invocation gets: half a second's worth of one worker's pace, 1,000 at most.
+        rival: the design that the users meet; empty for no users.
+        claims_per_second: 0 for as many as the clients can send. For Firstcome it is set by `equal_weight`.
+        rate: rows per second of Firstcome's drain; 0 for a drain that is stopped.
+        batch: messages per invocation of the drain: half a second of one worker's rate, 1,000 at most.
     """
 
     name: str
     rival: str = ""
     claims_per_second: float = CLAIMS_PER_SECOND
-    pace: int = 0
+    rate: int = 0
     batch: int = 0
 
 
-IDLE = Condition("idle: nobody asks")
+IDLE = Condition("idle: no users")
 DIRECT = Condition("direct inserts (e')", rival="e'")
 DIRECT_FLAT_OUT = Condition("direct inserts (e'), as fast as they can", rival="e'", claims_per_second=0)
 GATE_ONLY = Condition("Firstcome, its drain stopped", rival="g")
-DEFAULT = Condition("Firstcome, 500 rows/s (default)", rival="g", pace=DEFAULT_PACE, batch=125)
-FASTER = Condition("Firstcome, 2,000 rows/s", rival="g", pace=2_000, batch=500)
-UNPACED = Condition("Firstcome, unpaced", rival="g", pace=handlers.UNPACED, batch=1_000)
-CONDITIONS = (IDLE, GATE_ONLY, DEFAULT, FASTER, UNPACED, DIRECT, DIRECT_FLAT_OUT)
+DEFAULT = Condition("Firstcome, 500 rows/s (default)", rival="g", rate=DEFAULT_RATE, batch=125)
+FASTER = Condition("Firstcome, 2,000 rows/s", rival="g", rate=2_000, batch=500)
+UNLIMITED = Condition("Firstcome, no rate limit", rival="g", rate=handlers.UNLIMITED, batch=1_000)
+CONDITIONS = (IDLE, GATE_ONLY, DEFAULT, FASTER, UNLIMITED, DIRECT, DIRECT_FLAT_OUT)
 COMPARED = (IDLE, DEFAULT, DIRECT)
 
 
 @dataclass
 class Felt:
-    """What the bystander felt under one condition, over all rounds."""
+    """The bystander's queries under one condition, over all rounds."""
 
     waits: Waits = field(default_factory=Waits)
     p99_of_rounds: dict[int, float] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class Felt:
 
 @dataclass(frozen=True)
 class Stage:
-    """The processes: the bystander, the users, two drain workers, and one that sets things up."""
+    """The processes: the bystander, the users' clients, two drain workers, and one that sets things up."""
 
     site: Site
     bystander: Worker
@@ -103,7 +105,7 @@ class Stage:
         if condition.rival:
             self._prepare(condition)
         start = time.monotonic() + SETTLE_SECONDS
-        end = start + seconds_a_window()
+        end = start + seconds_per_window()
         database_before, generator_before, stolen_before = self._database_cpu(), self._generator_cpu(), stolen_seconds()
         # The rush is under way when the bystander's first query counts.
         watching = self.bystander.begin(use_mysql, self.site, start, end, 1 / QUERIES_PER_SECOND)
@@ -120,10 +122,9 @@ class Stage:
         self.site.take_messages()
 
     def equal_weight(self) -> float:
-        """The claims a second for Firstcome at which its side of the rush takes the CPU of the direct inserts' side.
+        """The claims per second at which Firstcome's clients and servers take as much CPU as those of direct inserts.
 
-        The bystander is to feel what reaches the database, not how heavy a client is that shares its cores here and
-        nowhere else.
+        The bystander is to show the load on the database, not the CPU of clients that share its cores only here.
         """
         direct, ours = Felt(), Felt()
         self.window(replace(DIRECT, claims_per_second=CALIBRATION_CLAIMS_PER_SECOND), direct)
@@ -135,7 +136,7 @@ class Stage:
         return _cpu_seconds([self.site.mysql_pid])
 
     def _generator_cpu(self) -> float:
-        """CPU of all that stands for other machines: clients, drain workers, Redis and the queue."""
+        """CPU of the processes that stand for other machines: clients, drain workers, Redis and the queue."""
         crowd = (*self.clients, *self.drains)
         return _cpu_seconds([self.site.redis_pid, self.site.aws_pid, *(worker.pid for worker in crowd)])
 
@@ -145,7 +146,7 @@ class Stage:
         self.helper.call(rival.prepare, self.site, campaign)
         target = Target(self.site, rival.key, campaign)
         begun = [client.begin(get_ready, target, ()) for client in self.clients]
-        for drain in self.drains if condition.pace else ():
+        for drain in self.drains if condition.rate else ():
             backlog = Campaign(f"backlog-{uuid.uuid4()}", CAPACITY)
             self.helper.call(handlers.put_campaign, backlog.campaign_id, backlog.capacity)
             begun.append(drain.begin(get_backlog, self.site, condition, backlog))
@@ -154,10 +155,10 @@ class Stage:
 
     def _rush(self, condition: Condition, start: float, end: float) -> tuple[list[Asked], int]:
         clients = self.clients if condition.rival else ()
-        drains = self.drains if condition.pace else ()
-        every = len(self.clients) / condition.claims_per_second if condition.claims_per_second else 0.0
+        drains = self.drains if condition.rate else ()
+        every = len(self.clients) / (condition.claims_per_second or MOST_CLAIMS_PER_SECOND)
         asking = [
-            client.begin(arrive, start + every * number / len(self.clients), end, every)
+            client.begin(ask, start + every * number / len(self.clients), end, every)
             for number, client in enumerate(clients)
         ]
         draining = [drain.begin(drain_backlog, end) for drain in drains]
@@ -174,13 +175,13 @@ class _Backlog:
 _backlog = _Backlog()
 
 
-def seconds_a_window() -> float:
-    """How long the bystander is watched at a time."""
+def seconds_per_window() -> float:
+    """The length of a window."""
     return WINDOW_SECONDS / 4 if sized(2) == 1 else WINDOW_SECONDS
 
 
 def run() -> Part:
-    """Watch the bystander under all conditions in turn."""
+    """Measure the bystander under all conditions in turn."""
     felt = {condition.name: Felt() for condition in CONDITIONS}
     with (
         running_site("bystander") as site,
@@ -197,7 +198,7 @@ def run() -> Part:
         make_orders(site)
         stage = Stage(site, bystander, clients, drains, helper)
         helper.call(ALL["g"].prepare, site, Campaign("first", CAPACITY))
-        # Opens what is opened once; its outcome is thrown away.
+        # A first window for connections and caches; it does not count.
         stage.window(DEFAULT, Felt())
         rate = stage.equal_weight()
         for round_number in range(sized(ROUNDS)):
@@ -209,9 +210,9 @@ def run() -> Part:
 
 
 def get_backlog(site: Site, condition: Condition, campaign: Campaign) -> None:
-    """Become a drain worker of that pace, with more accepted claims waiting than a window can drain."""
-    handlers.become_environment(site, condition.pace)
-    rows = int(min(condition.pace, _MOST_ROWS_PER_SECOND) * (seconds_a_window() + 2 * SETTLE_SECONDS))
+    """Become a drain worker at that rate, with more accepted claims waiting than a window can drain."""
+    handlers.become_environment(site, condition.rate)
+    rows = int(min(condition.rate, _MOST_ROWS_PER_SECOND) * (seconds_per_window() + 2 * SETTLE_SECONDS))
     bodies = (to_body(row) for row in some_rows(campaign.campaign_id, rows))
     _backlog.batches = [list(batch) for batch in batched(bodies, condition.batch, strict=False)]
 
@@ -298,13 +299,13 @@ def _row(felt: dict[str, Felt], condition: Condition) -> list[str]:
 
 _NOTE = (
     f"{ROUNDS} alternating rounds of {WINDOW_SECONDS:g} s each for idle, the default and direct inserts,"
-    f" {ROUNDS_OF_OTHERS} for the rest; {QUERIES_PER_SECOND} queries a second, a third of each"
-    " kind, each committed by itself. Claims arrive at a steady rate, whether or not the ones before were answered, and"
-    " all are accepted; the drain meanwhile works off a backlog with two workers. 'Against idle' is the median over the"
+    f" {ROUNDS_OF_OTHERS} for the rest; {QUERIES_PER_SECOND} queries per second, a third of"
+    " each kind, each committed by itself. Claims arrive at a steady rate, whether or not earlier ones were answered, and"
+    " all are accepted; meanwhile the drain empties a backlog with two workers. 'Against idle' is the median over the"
     " rounds of p99 over p99 idle. In production MySQL has a machine of its own. So half of"
     " the cores are for MySQL and the bystander alone; the claims' clients, the drain, Redis and the queue have the"
     " others, at the lowest priority; and Firstcome's claims come"
-    f" at the rate at which that generator takes the CPU that {CLAIMS_PER_SECOND:,} direct inserts a second take"
+    f" at the rate at which that generator takes the CPU that {CLAIMS_PER_SECOND:,} direct inserts per second take"
     " (its drain always has more to do than it may). 'Its drain stopped' shows what is left of the generator's weight:"
     " nothing touches the database then. 'Stolen' cores were taken by the host of a virtual machine: where they are not"
     " near 0, trust the row less."

@@ -1,4 +1,4 @@
-"""`make cost`: US dollars per million requests, from what `make bench` measured and the prices in prices.toml.
+"""`make cost`: US dollars per million requests, from what `make bench` measured and AWS's prices.
 
 Beside Firstcome: the design that puts a REST API in front and one queue message behind every request. There the
 consumer decides, so a refusal passes through all of it.
@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.harness.part import Table
 from bench.harness.result import a_console, shown_table
@@ -25,7 +23,6 @@ from local.services.processes import ROOT
 
 RESULT = ROOT / ".local" / "bench" / "result.json"
 COST = ROOT / ".local" / "bench" / "cost.json"
-PRICES = Path(__file__).with_name("prices.toml")
 
 MEMORY_MB = 512
 """As in template.yaml."""
@@ -48,38 +45,24 @@ DRAIN_WORKERS = 2
 RECEIVED_AT_ONCE = 10
 """Messages that one ReceiveMessage or DeleteMessageBatch handles."""
 
-NEEDED = {
-    "refused_cpu_us": "hot",
-    "sold_out_cached_cpu_us": "hot",
-    "accepted_cpu_us": "hot",
-    "boto3_accepted_cpu_us": "hot",
-}
+NEEDED = ("refused_cpu_us", "sold_out_cached_cpu_us", "accepted_cpu_us", "boto3_accepted_cpu_us")
 MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What is paid for, see prices.toml."""
+    """Published on-demand prices in US dollars: us-east-1, first tier, without the free tier, as of 2026-11-23.
 
-    invocation: float
-    gb_second: float
-    http_request: float
-    rest_request: float
-    sqs_request: float
-    transfer_gb: float
+    Look them up before you rely on them: aws.amazon.com/lambda/pricing, /api-gateway/pricing, /sqs/pricing (a request
+    takes up to 64 kB) and /ec2/pricing/on-demand (transfer to the internet).
+    """
 
-    @classmethod
-    def read(cls, path: Path = PRICES) -> Prices:
-        """Read the dated file."""
-        given: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return cls(
-            invocation=given["lambda"]["per_million_requests"] / MILLION,
-            gb_second=given["lambda"]["per_gb_second_arm64"],
-            http_request=given["api"]["http_per_million"] / MILLION,
-            rest_request=given["api"]["rest_per_million"] / MILLION,
-            sqs_request=given["sqs"]["standard_per_million"] / MILLION,
-            transfer_gb=given["transfer"]["per_gb"],
-        )
+    invocation: float = 0.20e-6
+    gb_second: float = 0.0000133334  # arm64
+    http_request: float = 1.00e-6
+    rest_request: float = 3.50e-6
+    sqs_request: float = 0.40e-6
+    transfer_gb: float = 0.09
 
     def function(self, billed_ms: float) -> float:
         """One invocation."""
@@ -87,7 +70,7 @@ class Prices:
 
     @property
     def answer(self) -> float:
-        """One answer on its way out."""
+        """The transfer of one answer."""
         return ANSWER_BYTES / 1e9 * self.transfer_gb
 
     @property
@@ -97,30 +80,29 @@ class Prices:
 
 
 def billed_ms(cpu_us: float, waits_ms: float) -> int:
-    """What Lambda bills: the handler's CPU at its share of a core, and what it waits for; whole milliseconds."""
+    """The milliseconds that Lambda bills: the handler's CPU at its share of a core, and its waits."""
     share = MEMORY_MB / MB_OF_A_CORE
     return max(1, math.ceil(cpu_us / 1_000 / share + waits_ms))
 
 
 def per_million(measured: Mapping[str, float], prices: Prices) -> dict[str, float]:
     """US dollars per million requests of each kind."""
-    door = prices.http_request + prices.answer
-    rest_door = prices.rest_request + prices.answer
+    http, rest = prices.http_request + prices.answer, prices.rest_request + prices.answer
 
     def refused(name: str, waits_ms: float) -> float:
-        return door + prices.function(billed_ms(measured[name], waits_ms))
+        return http + prices.function(billed_ms(measured[name], waits_ms))
 
-    # A worker holds a row for as long as the pace asks, and is paid for it.
+    # A worker takes as long for a batch as the rate limit demands, and is paid for it.
     drained = prices.function(DRAIN_BATCH * DRAIN_WORKERS / DRAIN_ROWS_PER_SECOND * 1_000) / DRAIN_BATCH
     accepted = billed_ms(measured["accepted_cpu_us"], 2 * REDIS_WAIT_MS + SQS_WAIT_MS)
     queued = billed_ms(measured["boto3_accepted_cpu_us"], SQS_WAIT_MS)
-    everything_queued = rest_door + prices.function(queued) + prices.queue_message + drained
+    everything_queued = rest + prices.function(queued) + prices.queue_message + drained
     return {
         "refused_at_the_gate": MILLION * refused("refused_cpu_us", REDIS_WAIT_MS),
         "refused_from_memory": MILLION * refused("sold_out_cached_cpu_us", 0),
-        "issued": MILLION * (door + prices.function(accepted) + prices.queue_message + drained),
-        "rest_and_queue_refused": MILLION * everything_queued,
-        "rest_and_queue_issued": MILLION * everything_queued,
+        "issued": MILLION * (http + prices.function(accepted) + prices.queue_message + drained),
+        # The consumer decides, so a refusal costs the same.
+        "rest_and_queue": MILLION * everything_queued,
     }
 
 
@@ -130,25 +112,24 @@ def read_measured(path: Path = RESULT) -> dict[str, float]:
         figures: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["figures"]
     except FileNotFoundError:
         figures = {}
-    missing = sorted({part for name, part in NEEDED.items() if name not in figures})
-    if missing:
-        raise LocalStackError(f'Nothing is measured yet. Run: make bench PARTS="{" ".join(missing)}"')
+    if not figures.keys() >= set(NEEDED):
+        raise LocalStackError("Nothing is measured yet. Run: make bench PARTS=hot")
     return figures
 
 
 def main() -> None:
     """Print the table, and write cost.json."""
-    dollars = per_million(read_measured(), Prices.read())
-    COST.write_text(json.dumps({"usd_per_million": dollars, "prices": PRICES.name}, indent=2) + "\n", encoding="utf-8")
+    dollars = per_million(read_measured(), Prices())
+    COST.write_text(json.dumps({"usd_per_million": dollars}, indent=2) + "\n", encoding="utf-8")
     a_console().print(shown_table(to_table(dollars)))
 
 
 def to_table(dollars: Mapping[str, float]) -> Table:
     """Both designs, side by side."""
-    rival = dollars["rest_and_queue_refused"]
+    rival = dollars["rest_and_queue"]
     rows = [
-        [said, f"{dollars[name]:.2f}", f"{rival:.2f}", f"{rival / dollars[name]:.1f}"]
-        for name, said in (
+        [name_shown, f"{dollars[name]:.2f}", f"{rival:.2f}", f"{rival / dollars[name]:.1f}"]
+        for name, name_shown in (
             ("refused_from_memory", "refused, sold out, from memory"),
             ("refused_at_the_gate", "refused at the gate"),
             ("issued", "issued: accepted, queued, drained"),
@@ -158,8 +139,8 @@ def to_table(dollars: Mapping[str, float]) -> Table:
         "US dollars per million requests",
         ["", "Firstcome", "REST API, every request queued", "ratio"],
         rows,
-        f"{MEMORY_MB} MB, arm64, us-east-1, prices of {PRICES.name}. Assumed: {REDIS_WAIT_MS} ms a round trip to Redis,"
-        f" {SQS_WAIT_MS:g} ms to SQS, {ANSWER_BYTES} bytes an answer. Without what costs the same at any rate:"
+        f"{MEMORY_MB} MB, arm64, us-east-1, prices of 2026-11-23. Assumed: {REDIS_WAIT_MS} ms per round trip to Redis,"
+        f" {SQS_WAIT_MS:g} ms to SQS, {ANSWER_BYTES} bytes per answer. Without what costs the same at any rate:"
         " Redis, MySQL, endpoints; and without logs, WAF and the free tier.",
     )
 

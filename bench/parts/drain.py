@@ -1,4 +1,4 @@
-"""The part `drain`: the real drain handler, unpaced, against the same rows inserted by a bare loop."""
+"""The part `drain`: the real drain handler, without a rate limit, against a bare loop that inserts the same rows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from bench.harness.workers import Worker, call_all, workers
 
 ROUNDS = 5
 MAIN_BATCH = 1_000
-# Rows a round, by rows a batch: enough for half a second or so.
+# Rows per round, by rows per batch: enough for about half a second.
 SIZES = {10: 2_000, 100: 10_000, MAIN_BATCH: 20_000, 10_000: 20_000}
 
 _TABLE = "bare_coupon"
 _INSERT = (
     f"INSERT IGNORE INTO {_TABLE} (campaign_id, sequence, user_id, coupon_code, accepted_at, issued_at)"  # noqa: S608
-    # Placeholders only: with anything else among them PyMySQL's executemany falls back to a statement a row.
+    # Placeholders only: with anything else among them PyMySQL's executemany sends one statement per row.
     " VALUES (%s, %s, %s, %s, %s, %s)"
 )
 _ACCEPTED_AT = datetime(2026, 11, 23, 9, 0, 0, 123_000, UTC)
@@ -50,7 +50,7 @@ class Measured:
 
     @property
     def per_second(self) -> float:
-        """Rows a second."""
+        """Rows per second."""
         return self.rows / self.seconds
 
 
@@ -65,18 +65,18 @@ class Compared:
 
     @property
     def ratio(self) -> float:
-        """Rows a second of the drain with its two workers, the fewest it may have, against the bare loop."""
+        """Rows per second of the drain with two workers, the fewest it may have, against the bare loop."""
         return median_ratio([one.per_second for one in self.two_drains], [one.per_second for one in self.bare])
 
     @property
     def one_worker_ratio(self) -> float:
-        """Rows a second of one drain worker, against the bare loop."""
+        """Rows per second of one drain worker, against the bare loop."""
         return median_ratio([one.per_second for one in self.drain], [one.per_second for one in self.bare])
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What the rounds run on."""
+    """The servers and processes of the rounds."""
 
     site: Site
     drains: Sequence[Worker]
@@ -115,7 +115,7 @@ class Bench:
         return self._measured(rows, both)
 
     def _campaign(self, rows: int) -> list[Row]:
-        """A new campaign with all its coupons accepted, at the gate too: the drain tells it what is issued."""
+        """A new campaign with all its coupons accepted, at the gate too: the drain sets its bits there."""
         campaign_id = f"drain-{uuid.uuid4()}"
         self.drains[0].call(handlers.put_campaign, campaign_id, rows)
         return some_rows(campaign_id, rows)
@@ -130,12 +130,12 @@ def run() -> Part:
     """Compare all batch sizes."""
     with running_site("drain") as site, workers(3) as (*drains, bare):
         for worker in drains:
-            worker.call(handlers.become_environment, site, handlers.UNPACED)
+            worker.call(handlers.become_environment, site, handlers.UNLIMITED)
         drains[0].call(handlers.migrate)
         bare.call(make_table, site)
         with site.connect_to_mysql(autocommit=True) as connection:
             bench = Bench(site, drains, bare, connection)
-            # The first batch of each process pays for its connections.
+            # The first batch of each process opens its connections.
             bench.compare(10, 20, 1)
             compared = [bench.compare(batch, sized(rows, batch), sized(ROUNDS)) for batch, rows in SIZES.items()]
     return to_part(compared)
@@ -158,12 +158,12 @@ def make_table(site: Site) -> None:
 
 
 def insert_bare(site: Site, rows: Sequence[Row], batch: int) -> float:
-    """Insert the rows, a transaction a batch, with nothing around it; returns the seconds."""
+    """Insert the rows, one transaction per batch; returns the seconds."""
     accepted_at = _ACCEPTED_AT.replace(tzinfo=None)
     some = [(*row, accepted_at, accepted_at) for row in rows]
     connection = site.connect_to_mysql(autocommit=False)
     with connection, connection.cursor() as cursor:
-        # A campaign's own keys lie together; those of the campaign before must not be in the way.
+        # The keys of a campaign lie together; those of the one before must not slow it.
         cursor.execute(f"TRUNCATE TABLE {_TABLE}")
         began = time.monotonic()
         for start in range(0, len(some), batch):
@@ -173,7 +173,7 @@ def insert_bare(site: Site, rows: Sequence[Row], batch: int) -> float:
 
 
 def drain_rows(rows: Sequence[Row], batch: int) -> float:
-    """Give the claims to the drain handler as SQS would; returns the seconds it took."""
+    """Give the claims to the drain handler as SQS would; returns the seconds."""
     bodies = [to_body(row) for row in rows]
     events = [handlers.an_sqs_event(bodies[start : start + batch]) for start in range(0, len(bodies), batch)]
     with _collected():
@@ -185,7 +185,7 @@ def drain_rows(rows: Sequence[Row], batch: int) -> float:
 
 @contextmanager
 def _collected() -> Iterator[None]:
-    # What was made for the test must not be walked through again and again while it runs.
+    # Objects made for the measurement must not be traversed while it runs.
     gc.collect()
     gc.freeze()
     try:
@@ -221,9 +221,9 @@ def to_part(compared: Sequence[Compared]) -> Part:
         },
         tables=[
             Table(
-                title="Drain: rows a second into the ledger",
+                title="Drain: rows per second into the ledger",
                 columns=[
-                    "rows a batch", "bare INSERT loop", "drain, two workers", "ratio", "drain, one worker", "ratio",
+                    "rows per batch", "bare INSERT loop", "drain, two workers", "ratio", "drain, one worker", "ratio",
                     "statements/coupon", "commits/coupon", "database CPU us/coupon", "the same, bare",
                 ],
                 rows=[_row(one) for one in compared],
@@ -269,9 +269,9 @@ def _per_row(amounts: Sequence[float], some: Sequence[Measured]) -> float:
 
 _NOTE = (
     "Medians of alternating rounds; each batch is one transaction. The bare loop is PyMySQL's executemany (a multi-row"
-    " INSERT a batch, of a megabyte at most) of rows that are already Python values, into a table with the ledger's"
+    " INSERT per batch, of a megabyte at most) of rows that are already Python values, into a table with the ledger's"
     " columns and keys. The drain is the real handler with SQS events: it parses and checks the messages, reads the"
     " capacity, inserts, commits, and notes it at the gate. Two workers are the fewest that DrainConcurrency allows;"
     " one alone, which parses while the database waits, is beside them. DRAIN_ROWS_PER_SECOND is at its maximum,"
-    "  100,000 for two workers, so one worker cannot pass 50,000 rows a second."
+    " 100,000 for two workers, so one worker cannot pass 50,000 rows per second."
 )

@@ -22,8 +22,9 @@ import redis
 
 from bench.harness import handlers
 from bench.harness.commands import Command, commands_of, with_other
+from bench.harness.handlers import new_user
 from bench.harness.numbers import sized
-from bench.harness.part import Histogram, Part, Table
+from bench.harness.part import Bars, Part, Table
 from bench.harness.servers import Site, running_site
 from bench.harness.workers import workers
 from local.errors import LocalStackError
@@ -131,15 +132,15 @@ def measure(site: Site, plan: Plan) -> Outcome:
     handlers.become_environment(site)
     handlers.migrate()
     handlers.put_campaign(plan.campaign_id, plan.capacity, plan.closes_at)
-    first = handlers.new_user()
+    first = new_user()
     # The first call loads the script.
-    handlers.apply(handlers.an_apply_event(plan.campaign_id, handlers.new_user()))
+    handlers.apply(handlers.an_apply_event(plan.campaign_id, new_user()))
     stats, event = site.connect_to_redis(), handlers.an_apply_event(plan.campaign_id, first)
     command, *_ = commands_of(stats, first, lambda: handlers.apply(event))
     bare = bare_calls(site, plan)
     outcome = Outcome()
     for number in range(-1, sized(BLOCKS)):
-        users = [handlers.new_user() for _ in range(2 * REQUESTS)]
+        users = [new_user() for _ in range(2 * REQUESTS)]
         events = [handlers.an_apply_event(plan.campaign_id, user) for user in users[:REQUESTS]]
         commands = [with_other(command, {first: user}) for user in users[REQUESTS:]]
         into = Outcome() if number < 0 else outcome
@@ -158,7 +159,7 @@ def bare_calls(site: Site, plan: Plan) -> Callable[[Command], object]:
     client, sqs = redis.Redis(port=site.redis_port), boto3.client("sqs")
     url = os.environ["CLAIM_QUEUE_URL"]
     # As long as a claim.
-    message = json.dumps({"v": 1, "campaign_id": plan.campaign_id, "user_id": handlers.new_user(), "rest": "x" * 80})
+    message = json.dumps({"v": 1, "campaign_id": plan.campaign_id, "user_id": new_user(), "rest": "x" * 80})
 
     def ask(command: Command) -> object:
         _, sha, keys, *arguments = command
@@ -212,7 +213,17 @@ def to_part(outcomes: Mapping[Plan, Outcome]) -> Part:
             "boto3_accepted_cpu_us": _cpu(outcomes[ACCEPTED].bare),
         },
         tables=[_table(outcomes)],
-        charts=[_chart(plan.name, outcome) for plan, outcome in outcomes.items()],
+        charts=[
+            Bars(
+                "Time of a request",
+                {
+                    f"{plan.name}, {name}": side.median_us
+                    for plan, outcome in outcomes.items()
+                    for name, side in (("handler", outcome.handler), ("bare", outcome.bare))
+                },
+                "microseconds, median",
+            )
+        ],
     )
 
 
@@ -233,11 +244,6 @@ def _cells(side: Side) -> list[str]:
 
 def _cpu(side: Side) -> float:
     return statistics.median(side.cpu_us)
-
-
-def _chart(name: str, outcome: Outcome) -> Histogram:
-    marks = {"median": outcome.handler.median_us, "median of the bare calls": outcome.bare.median_us}
-    return Histogram(f"Time in the handler: {name}", outcome.handler.all_us, marks, "microseconds")
 
 
 _NOTE = f"""{BLOCKS} blocks of {REQUESTS} requests of different users for each side, in turns; medians of the blocks'

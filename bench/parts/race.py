@@ -77,7 +77,7 @@ class Run:
 
     @property
     def per_second(self) -> float:
-        """Requests a second, from the start to the last answer."""
+        """Requests per second, from the start to the last answer."""
         return self.requests / self.seconds
 
     @property
@@ -250,7 +250,7 @@ def _chart(runs: dict[tuple[Race, str], list[Run]], race: Race) -> Bars:
 _NOTE = (
     f"{CLIENTS} client processes, each asking one request after another, on the cores that also run the servers; one"
     " request in ten repeats a user; medians over alternating rounds. A rival is a bare function; Firstcome is its real"
-    " apply handler with API Gateway's events, then its real drain handler, unpaced, whose statements are counted in."
+    " apply handler with API Gateway's events, then its drain handler without a rate limit, whose statements count too."
     " The queue is a plaintext endpoint that answers at once: a real send, of (f) and (g), adds TLS and the network."
     " 'Cut short': the clients stopped at the time limit; the rate is that of the requests made until then."
 )

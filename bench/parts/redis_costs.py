@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.harness import handlers
 from bench.harness.commands import Command, commands_of, with_other
+from bench.harness.handlers import new_user
 from bench.harness.numbers import rounded, shown, sized
 from bench.harness.part import Bars, Part, Table
 from bench.harness.servers import Site, running_site
@@ -73,8 +74,8 @@ def see(site: Site) -> Seen:
     """Let the handler of this process accept a user, and see what it sends."""
     handlers.put_campaign(_SEEN_CAMPAIGN, 100)
     # The first call opens the connection and loads the script.
-    handlers.answer(handlers.an_apply_event(_SEEN_CAMPAIGN, handlers.new_user()))
-    user, answers = handlers.new_user(), []
+    handlers.answer(handlers.an_apply_event(_SEEN_CAMPAIGN, new_user()))
+    user, answers = new_user(), []
     event = handlers.an_apply_event(_SEEN_CAMPAIGN, user)
     commands = commands_of(site.connect_to_redis(), user, lambda: answers.append(handlers.answer(event)))
     return Seen(commands, user, json.loads(answers[0]["body"])["coupon_code"])
@@ -153,7 +154,7 @@ def run() -> Part:
         operator.call(expect_sold_out, "large")
         for _ in range(rounds):
             for name in ("small-0-0", "large"):
-                strangers = [handlers.new_user() for _ in range(calls)]
+                strangers = [new_user() for _ in range(calls)]
                 costs["sold out", name == "large"].append(gate.cost_of({name: strangers}))
     return to_part(costs, in_outbox, sent, len(users))
 
@@ -177,7 +178,7 @@ def weigh(gate: Gate, users: Sequence[str]) -> tuple[float, float]:
 
 def expect_sold_out(campaign_id: str) -> None:
     """Make sure, by the handler, that the gate really accepted all that was sent to it."""
-    status = handlers.apply(handlers.an_apply_event(campaign_id, handlers.new_user()))
+    status = handlers.apply(handlers.an_apply_event(campaign_id, new_user()))
     if status != HTTPStatus.CONFLICT:
         raise RuntimeError(f"the large gate answers {status}, though it should be sold out")
 

@@ -1,7 +1,7 @@
-"""What a user would write instead: one small module a design, each as its author would defend it.
+"""Other designs: one small module each, as its author would defend it.
 
-A rival is called with a user and knows nothing of HTTP: it reads no event and writes no answer, which Firstcome's real
-handler does in the same race.
+A rival is called with a user and leaves out HTTP: it reads no event and writes no answer, as Firstcome's real handler
+does in the same race.
 """
 
 from bench.rivals import (

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from bench.harness import handlers
+from bench.harness.handlers import new_user
 from bench.rivals.rival import Apply, Campaign, Rival
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ _WARM_UP_CAPACITY = 1_000_000
 
 
 def connect(site: Site, campaign: Campaign) -> Apply:
-    """Make this process a warm environment of the apply function: one that has accepted somebody before."""
+    """Make this process a warm environment of the apply function, which has accepted a user before."""
     handlers.become_environment(site)
-    handlers.apply(handlers.an_apply_event(WARM_UP, handlers.new_user()))
+    handlers.apply(handlers.an_apply_event(WARM_UP, new_user()))
 
     def apply(user_id: str) -> bool:
         return handlers.apply(handlers.an_apply_event(campaign.campaign_id, user_id)) == HTTPStatus.ACCEPTED
@@ -35,8 +36,8 @@ def prepare(site: Site, campaign: Campaign) -> None:
 
 
 def settle(site: Site, _campaign: Campaign) -> None:
-    """Empty the queue as fast as the drain can: how it keeps a pace is the bystander's matter."""
-    handlers.become_environment(site, handlers.UNPACED)
+    """Empty the queue as fast as the drain can: its rate limit is measured by the part `bystander`."""
+    handlers.become_environment(site, handlers.UNLIMITED)
     handlers.drain_queue(site)
 
 

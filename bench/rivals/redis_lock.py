@@ -1,4 +1,4 @@
-"""(d) redis-py's Lock around count and insert. Exact while the lock holds; whoever waits asks again every 0.1 s."""
+"""(d) redis-py's Lock around count and insert. Exact while the lock holds; a waiting client asks again every 0.1 s."""
 
 from __future__ import annotations
 

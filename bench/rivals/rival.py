@@ -1,4 +1,4 @@
-"""What the race needs of a rival."""
+"""The interface of a rival."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from bench.harness.servers import Site
 
 type Apply = Callable[[str], bool]
-"""Asks for a coupon for a user; whether this very call got one."""
+"""Applies for a user; whether this very call got a coupon."""
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What the users are after."""
+    """A campaign of the race."""
 
     campaign_id: str
     capacity: int
 
 
 def do_nothing(_site: Site, _campaign: Campaign) -> None:
-    """Nothing to be done for this design."""
+    """Nothing to do for this design."""
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,13 @@ SCHEMA = (
 )
 
 COUNT = "SELECT COUNT(*) FROM rival_coupon WHERE campaign_id = %s"
-# A user who has one already is left alone.
+# Does nothing for a user who has one already.
 INSERT = (
     "INSERT IGNORE INTO rival_coupon (campaign_id, user_id, coupon_code, issued_at)"
     " VALUES (%s, %s, %s, UTC_TIMESTAMP(3))"
 )
 
-# Placeholders only: with anything else among them PyMySQL's executemany falls back to a statement a row.
+# Placeholders only: with anything else among them PyMySQL's executemany sends one statement per row.
 _INSERT_MANY = INSERT.replace("UTC_TIMESTAMP(3)", "%s")
 
 
@@ -57,12 +57,12 @@ def add_campaign(site: Site, campaign: Campaign) -> None:
 
 
 def insert_coupon(cursor: Cursor, campaign: Campaign, user_id: str) -> bool:
-    """Give the user a coupon; whether there was none of theirs yet."""
+    """Give the user a coupon; whether the user had none yet."""
     return cursor.execute(INSERT, (campaign.campaign_id, user_id, new_code())) == 1
 
 
 def insert_coupons(cursor: Cursor, campaign: Campaign, user_ids: Iterable[str]) -> None:
-    """Give many users a coupon, in one statement."""
+    """Give many users a coupon each, in one statement."""
     now = datetime.now(UTC).replace(tzinfo=None)
     cursor.executemany(_INSERT_MANY, [(campaign.campaign_id, user_id, new_code(), now) for user_id in user_ids])
 

@@ -1,6 +1,6 @@
 """(f) SADD, then INCR, then a message by boto3; a consumer inserts ten at a time, as SQS hands them over by default.
 
-A process that dies between the steps leaves a user who can never have a coupon, or a number that nobody has.
+A process that dies between the steps leaves a user who can never have a coupon, or a number without a coupon.
 """
 
 from __future__ import annotations
