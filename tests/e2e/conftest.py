@@ -112,6 +112,12 @@ class Service:
             cursor.execute(statement, values)
             return list(cursor.fetchall())
 
+    def execute(self, statement: str, *values: object) -> None:
+        """Change what is in the ledger's tables, behind the service's back."""
+        with self._ledger() as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            connection.commit()
+
     def forget_demo(self) -> None:
         """Remove the campaign of the repository's events, which another test may have left behind in any state."""
         with self._ledger() as connection, connection.cursor() as cursor:

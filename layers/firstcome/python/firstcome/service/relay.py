@@ -139,10 +139,11 @@ class Relay:
         self._fence(report, suspects)
         self._send(report, [name for name, view in views.items() if _has_outbox(view)], until(_OUTBOX_SHARE))
         if records is not None:
-            self._heal(report, suspects, records, until(_HEALING_SHARE))
+            left = self._heal(report, suspects, records, until(_HEALING_SHARE))
             whole = [name for name, view in views.items() if isinstance(view, GateView) and view.is_available]
             self._reconcile(report, whole, until(1))
             self._send(report, report.reconciled, until(1))
+            self._heal(report, left, records, until(1))
         report.closed = [name for name in suspects if name not in report.rebuilt]
         return report
 
@@ -199,11 +200,11 @@ class Relay:
 
     def _heal(
         self, report: RelayReport, suspects: Sequence[str], records: Mapping[str, CampaignRecord], has_time: HasTime
-    ) -> None:
-        """Rebuild gates: open campaigns first, then those that open soonest, then the others."""
+    ) -> list[str]:
+        """Rebuild gates: open campaigns first, then those that open soonest. Returns those that want more time."""
         if not suspects:
-            return
-        now = self.gate.now()
+            return []
+        now, left = self.gate.now(), []
         known = [records[name] for name in suspects if name in records]
         for record in sorted(known, key=lambda record: _urgency(record, now)):
             campaign_id = record.campaign.campaign_id
@@ -214,6 +215,9 @@ class Relay:
                     outcome = self.rebuild.run(campaign_id, self._slice(has_time))
             if isinstance(outcome, Rebuilt):
                 report.rebuilt.append(campaign_id)
+            elif outcome == StillUnderWay(is_restoring=True):
+                left.append(campaign_id)
+        return left
 
     def _reconcile(self, report: RelayReport, campaign_ids: Sequence[str], has_time: HasTime) -> None:
         sent = self._counts_of_sent(report, campaign_ids, has_time)

@@ -1,0 +1,1 @@
+"""How healing and reconciliation behave with large campaigns, on real servers."""
