@@ -34,8 +34,13 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # no
     for failure in report.failures:
         # Without its message, which may name a user.
         where = traceback.extract_tb(failure.error.__traceback__)[-1]
-        kind = {"kind": type(failure.error).__name__, "where": f"{where.name}, line {where.lineno}"}
-        logger().error("a campaign failed", extra={"campaign_id": failure.campaign_id, **kind})
+        told = {
+            "campaign_id": failure.campaign_id,
+            "kind": type(failure.error).__name__,
+            "cause": type(failure.error.__cause__).__name__,
+            "where": f"{where.name}, line {where.lineno}",
+        }
+        logger().error("a campaign failed", extra=told)
     _count(report)
     return did
 
