@@ -64,7 +64,7 @@ def lambda_handler(event: Event, context: Any) -> Any:  # noqa: ARG001 - Lambda'
 
 def _migrate() -> None:
     (bootstrap.ledger_owner() or bootstrap.ledger()).migrate()
-    bootstrap.campaigns().plant_sentinel()
+    bootstrap.campaigns().register_all()
 
 
 def _check() -> dict[str, str]:

@@ -85,11 +85,15 @@ def _accept_replay_and_refuse(run: Run) -> str:
 
 def _operate(run: Run, campaign_id: str) -> None:
     path = f"/campaigns/{campaign_id}"
+    ((_, user, _), *_) = run.service.rows(campaign_id)
     for method, rest in [
         ("POST", "pause"),
         ("POST", "resume"),
         ("GET", "stats"),
         ("GET", "coupons"),
+        ("GET", "events"),
+        ("GET", f"coupons/lookup?user_id={user}"),
+        ("POST", "reconcile"),
         ("POST", "rebuild"),
     ]:
         assert run.operate(method, f"{path}/{rest}").status == 200

@@ -9,6 +9,7 @@ import pytest
 from firstcome import bootstrap
 from firstcome.domain.claim import Claim
 from firstcome.domain.errors import GateLostError, GateUnavailableError, LedgerUnavailableError
+from firstcome.domain.refusal import Refusal, Refused
 from functions.admin.app import lambda_handler
 from tests.factories import a_claim
 from tests.unit.api_events import an_event, an_operators_event, body_of, code_of, without_token
@@ -513,14 +514,17 @@ class TestMigrate:
         for _ in range(2):
             assert lambda_handler({"action": "migrate"}, None) == {"migrated": True}
         assert world.ledger.is_migrated
-        # The sentinel is planted: an unknown campaign is unknown rather than lost.
+        # A campaign that nobody made is unknown rather than lost.
         assert world.gate.show("demo") is None
 
-    def test_it_does_not_make_lost_campaigns_unknown(self, world: World) -> None:
-        world.open()
+    def test_an_empty_gate_learns_which_campaigns_are_lost_and_which_are_archived(self, world: World) -> None:
+        world.open("lost")
+        world.open("old")
+        world.ledger.archive("old")
         world.gate.lose()
         lambda_handler({"action": "migrate"}, None)
-        assert world.gate.remembered is None
+        assert code_of(_call(_PUT, campaign_id="lost")) == "unavailable"
+        assert world.gate.show("old") == Refused(Refusal.ARCHIVED)
 
     def test_it_raises_when_the_ledger_is_down(self, world: World) -> None:
         world.ledger.is_down = True

@@ -272,6 +272,12 @@ def test_an_archived_campaign_is_410(world: World) -> None:
     assert world.ledger.records["demo"].state is CampaignState.ARCHIVED
 
 
+def test_an_archived_campaign_whose_row_is_gone_stays_archived(world: World) -> None:
+    """A ledger that went back to a backup, from before the campaign was created."""
+    world.gate.archive("demo")
+    assert code_of(_put()) == "archived"
+
+
 def _claims_of_another(world: World) -> list[Any]:
     world.open("other")
     answer = world.gate.apply("other", "bob", "B" * 16)

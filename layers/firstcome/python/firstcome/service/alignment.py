@@ -52,7 +52,7 @@ class Alignment:
         view = self.gate.show(campaign_id)
         record = self._newest(campaign_id, view)
         if record is None:
-            return Refused(Refusal.CAMPAIGN_NOT_FOUND)
+            return view if isinstance(view, Refused) else Refused(Refusal.CAMPAIGN_NOT_FOUND)
         if record.state is CampaignState.ARCHIVED or isinstance(view, Refused):
             self._archive(record, view)
             return Refused(Refusal.ARCHIVED)

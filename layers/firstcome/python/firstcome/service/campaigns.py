@@ -115,10 +115,9 @@ class Campaigns:
         """End a pause. Raises as `put` does."""
         return self._set_paused(campaign_id, actor, "resume", paused=False)
 
-    def plant_sentinel(self) -> None:
-        """Let an empty gate know that there is no campaign yet, so that it is not taken for lost; may be repeated."""
-        if not self.ledger.active_campaigns():
-            self.gate.register([])
+    def register_all(self) -> None:
+        """Let an empty gate know which campaigns there are, so that only those are taken for lost; may be repeated."""
+        Alignment(self.gate, self.ledger).register_all()
 
     def _is_new(self, campaign_id: str) -> bool:
         """Whether there is no such campaign yet, or one whose creation was interrupted."""
