@@ -400,10 +400,6 @@ class MemoryGate:
         state = self.states.get(campaign_id)
         return dict(state.notes) if state else {}
 
-    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
-        """Implement `Gate.remove_from_outbox_without_reply`."""
-        self.remove_from_outbox([claim])
-
     def configure(self, campaign: Campaign) -> bool:
         """Implement `Gate.configure`."""
         state = self.states.get(campaign.campaign_id)

@@ -7,7 +7,7 @@ from itertools import batched
 
 import pytest
 
-from firstcome.adapters.redis.gate import GateKeys
+from firstcome.adapters.redis.gate import GateKeys, _place
 from firstcome.adapters.redis.scripts import script
 from firstcome.domain.claim import Admission, new_coupon_code
 from firstcome.domain.refusal import Refusal, Refused
@@ -67,7 +67,7 @@ def test_exactly_ten_thousand_of_a_hundred_thousand_users_win(redis_server: Redi
         for some in batched(users, 500, strict=False):
             pipeline = redis_server.client.pipeline(transaction=False)
             for user in some:
-                pipeline.execute_command(*fixed, run_id, user, f"CODE-{user}", 0, 0)
+                pipeline.execute_command(*fixed, run_id, user, 0, f"CODE-{user}", 0, *_place(user))
             answers += pipeline.execute()
         return answers
 

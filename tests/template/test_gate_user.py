@@ -29,7 +29,7 @@ def _called() -> set[str]:
     """Return the commands of the scripts and of the gate's own calls."""
     scripts = "".join(path.read_text(encoding="utf-8") for path in (_ADAPTER / "lua").glob("*.lua"))
     python = "".join(path.read_text(encoding="utf-8") for path in _ADAPTER.glob("*.py"))
-    found = re.findall(r"redis\.p?call\('([A-Z]+)'", scripts)
+    found = re.findall(r"\bcall\('([A-Z]+)'", scripts)
     # The tuples and calls that send a command begin with it.
     found += re.findall(r"\(\"([A-Z]+)\",", python)
     return {command.lower() for command in found}

@@ -176,7 +176,7 @@ class TestApplyWhenSomethingIsDown:
         def fail(_: object) -> None:
             raise GateUnavailableError("gone")
 
-        monkeypatch.setattr(world.gate, "remove_from_outbox_without_reply", fail)
+        monkeypatch.setattr(world.gate, "remove_from_outbox", fail)
         assert _apply()["statusCode"] == 202
         assert len(world.queue.sent) == 1
         # Still noted as outbox: the relay sends it once more, and the ledger takes it once.

@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any, ClassVar
 
 from firstcome.adapters.redis.resp import Command, ReplyError, RespConnection
-from firstcome.adapters.redis.scripts import SCRIPT_KEYS, script
+
+from firstcome.adapters.redis.scripts import SCRIPT_NAMES, script
 from verify.fault_injection.faults import ALL_KINDS, CallErrors, Kind, Wire
 
 CONNECT_KINDS = (Kind.REQUEST_LOST, Kind.REPLY_LOST, Kind.KILLED_BEFORE, Kind.KILLED_AFTER)
@@ -92,4 +93,4 @@ def _command_name(command: Command) -> str:
 
 @cache
 def _script_name(sha_or_source: str) -> str:
-    return next(name for name in SCRIPT_KEYS if sha_or_source in {script(name).sha, script(name).source})
+    return next(name for name in SCRIPT_NAMES if sha_or_source in {script(name).sha, script(name).source})

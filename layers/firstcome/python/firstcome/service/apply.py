@@ -72,7 +72,7 @@ class Applications:
             return
         self.sender.send(admission.claim)
         try:
-            self.gate.remove_from_outbox_without_reply(admission.claim)
+            self.gate.remove_from_outbox([admission.claim])
         except GateUnavailableError:
             # The claim is safe in the queue. Left in the outbox, it is sent once more by the relay, which does no harm.
             return

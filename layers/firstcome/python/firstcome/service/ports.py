@@ -187,9 +187,6 @@ class Gate(Protocol):
 
     # Until rebuild, relay and campaigns have moved to the methods above.
 
-    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
-        """Do as `remove_from_outbox`."""
-
     def configure(self, campaign: Campaign) -> bool:
         """Change a gate whatever its version. False when more was accepted than the capacity given."""
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from firstcome.domain.refusal import SoldOut
     from firstcome.domain.times import Millis
     from firstcome.service.ports import Clock
@@ -26,8 +28,8 @@ REMEMBER_MS = 500
 
 _PAGE_BITS = 32_768
 
-_HASHES = 4
-"""Bits a winner. With 16 bits of the filter a coupon, 1 user in 400 without a claim is taken for a winner, and asks."""
+_BITS = 4
+"""Bits of a winner. With 16 bits of the filter per coupon, 1 user in 400 is taken for a winner wrongly, and asks."""
 
 _PAGES_AT_MOST = 512
 """Pages of 4 kB kept of a campaign: those of a million coupons. Larger ones are remembered for some of their users."""
@@ -55,9 +57,9 @@ class SoldOutMemory:
         memory = self._memories.get(campaign_id)
         if memory is None or self._clock.now() >= memory.until:
             return False
-        digest = _digest(user_id)
-        page = memory.pages.get(_page_of(digest, memory.count))
-        return page is not None and not _may_hold(page, digest)
+        number, bits = place_in_filter(user_id)
+        page = memory.pages.get(number % memory.count)
+        return page is not None and not _may_hold(page, bits)
 
     def note(self, campaign_id: str, user_id: str, seen: SoldOut, asked_at: Millis) -> None:
         """Remember what the gate said to this user, who asked at `asked_at` by the clock of this memory."""
@@ -68,22 +70,17 @@ class SoldOutMemory:
             memory = self._memories[campaign_id] = _Memory(claims=seen.claims, count=seen.pages)
         if len(memory.pages) >= _PAGES_AT_MOST:
             memory.pages.clear()
-        memory.pages[_page_of(_digest(user_id), seen.pages)] = seen.page
+        memory.pages[place_in_filter(user_id)[0] % seen.pages] = seen.page
         memory.until = asked_at + seen.for_ms
 
 
-def _digest(user_id: str) -> bytes:
-    return hashlib.sha1(user_id.encode(), usedforsecurity=False).digest()
+def place_in_filter(user_id: str) -> tuple[int, list[int]]:
+    """Return a number that modulo the number of pages is the user's page, and the user's bits within it."""
+    digest = hashlib.sha1(user_id.encode(), usedforsecurity=False).digest()
+    bits = [int.from_bytes(digest[at : at + 2]) % _PAGE_BITS for at in range(4, 4 + 2 * _BITS, 2)]
+    return int.from_bytes(digest[:4]), bits
 
 
-def _page_of(digest: bytes, pages: int) -> int:
-    return int.from_bytes(digest[:4]) % pages
-
-
-def _may_hold(page: bytes, digest: bytes) -> bool:
-    """Whether all the user's bits are set; Redis counts bits from the highest of a byte."""
-    for place in range(4, 4 + 2 * _HASHES, 2):
-        bit = int.from_bytes(digest[place : place + 2]) % _PAGE_BITS
-        if not page[bit >> 3] & 0x80 >> (bit & 7):
-            return False
-    return True
+def _may_hold(page: bytes, bits: Sequence[int]) -> bool:
+    """Whether all these bits are set; Redis counts bits from the highest of a byte."""
+    return all(page[bit >> 3] & 0x80 >> (bit & 7) for bit in bits)

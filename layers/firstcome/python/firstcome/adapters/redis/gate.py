@@ -22,7 +22,7 @@ from firstcome.domain.gate import (
 )
 from firstcome.domain.refusal import Refusal, Refused, SoldOut
 from firstcome.domain.times import Millis
-from firstcome.service.sold_out import REMEMBER_MS
+from firstcome.service.sold_out import REMEMBER_MS, place_in_filter
 
 CAMPAIGNS_KEY = "firstcome:campaigns"
 """Set of the ids of all campaigns that have a gate, and an empty member: a lost gate is no unknown campaign."""
@@ -77,7 +77,14 @@ class RedisGate:
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Implement `Gate.apply`: one round trip, WAIT included."""
         reply, is_confirmed = self._scripts.run_and_wait(
-            self._replica_acks, "apply", campaign_id, user_id, coupon_code, self._replica_acks, self._remember_ms
+            self._replica_acks,
+            "apply",
+            campaign_id,
+            user_id,
+            self._replica_acks,
+            coupon_code,
+            self._remember_ms,
+            *_place(user_id),
         )
         outcome = reply[0].decode()
         if outcome == "accepted":
@@ -87,7 +94,7 @@ class RedisGate:
         if outcome == "replayed":
             return _to_admission(campaign_id, user_id, reply, is_confirmed=is_confirmed)
         if outcome == "not_open":
-            return Refused(Refusal.NOT_OPEN, opens_at=int(reply[1]), now=int(reply[2]))
+            return Refused(Refusal.NOT_OPEN, opens_at=int(reply[1]), now=reply[2])
         if outcome == "sold_out":
             return Refused(Refusal.SOLD_OUT, sold_out=SoldOut(*reply[1:]) if reply[1:] else None)
         if outcome == "missing":
@@ -118,10 +125,10 @@ class RedisGate:
         view = GateView(
             campaign,
             accepted,
-            int(now),
+            now,
             is_available=outcome == b"whole",
             outbox=outbox,
-            oldest_outbox_ms=_age(int(now), oldest),
+            oldest_outbox_ms=_age(now, oldest),
             highest=highest,
             newest_at=int(newest) if newest else None,
         )
@@ -180,7 +187,7 @@ class RedisGate:
     def mark_issued(self, claims: Iterable[Claim]) -> None:
         """Implement `Gate.mark_issued`."""
         for campaign_id, some in _pages(claims):
-            self._scripts.run("mark_issued", campaign_id, *_to_texts(some))
+            self._scripts.run("mark_issued", campaign_id, *_to_arguments(some))
 
     def create(self, campaign: Campaign) -> ConfigureResult:
         """Implement `Gate.create`."""
@@ -201,7 +208,7 @@ class RedisGate:
         if self.archived(campaign_id):
             self._remove(campaign_id)
             raise GateLostError(campaign_id)
-        return Fence(campaign_id, run_id.decode(), int(since), age_ms, counter, phase.decode(), position.decode())
+        return Fence(campaign_id, run_id.decode(), since, age_ms, counter, phase.decode(), position.decode())
 
     def advance(self, fence: Fence, phase: str, position: str) -> None:
         """Implement `Gate.advance`."""
@@ -231,7 +238,9 @@ class RedisGate:
 
     def add_to_outbox(self, claims: Sequence[Claim]) -> int:
         """Implement `Gate.add_to_outbox`."""
-        return sum(self._scripts.run("resend", campaign_id, *_to_texts(some)) for campaign_id, some in _pages(claims))
+        return sum(
+            self._scripts.run("resend", campaign_id, *_to_arguments(some)) for campaign_id, some in _pages(claims)
+        )
 
     def claim_counts(self, campaign_id: str) -> ClaimCounts:
         """Implement `Gate.claim_counts`."""
@@ -290,10 +299,6 @@ class RedisGate:
 
     # Until rebuild, relay and campaigns have moved to the methods above.
 
-    def remove_from_outbox_without_reply(self, claim: Claim) -> None:
-        """Implement `Gate.remove_from_outbox_without_reply`."""
-        self.remove_from_outbox([claim])
-
     def configure(self, campaign: Campaign) -> bool:
         """Implement `Gate.configure`."""
         result = self._configure(campaign, "force")
@@ -330,7 +335,7 @@ class RedisGate:
 
     def _restore(self, kind: str, claims: Sequence[Claim]) -> None:
         for campaign_id, some in _pages(claims):
-            if self._scripts.run("restore", campaign_id, kind, *_to_texts(some)) == b"not_fenced":
+            if self._scripts.run("restore", campaign_id, kind, *_to_arguments(some)) == b"not_fenced":
                 raise GateUnavailableError("the gate changed during the rebuild")
 
     def _configure(self, campaign: Campaign, kind: str) -> ConfigureResult:
@@ -385,8 +390,17 @@ def _to_campaign(campaign_id: str, fields: list[str]) -> Campaign:
     return replace(campaign, version=int(version))
 
 
-def _to_texts(claims: Iterable[Claim]) -> list[str]:
-    return [text for claim in claims for text in (claim.user_id, _to_text(claim))]
+def _place(user_id: str) -> list[int]:
+    number, bits = place_in_filter(user_id)
+    return [number, *bits]
+
+
+def _to_arguments(claims: Iterable[Claim]) -> list[str | int]:
+    """Write claims as the scripts take them: seven arguments for each."""
+    arguments: list[str | int] = []
+    for claim in claims:
+        arguments += [claim.user_id, _to_text(claim), *_place(claim.user_id)]
+    return arguments
 
 
 def _to_text(claim: Claim) -> str:

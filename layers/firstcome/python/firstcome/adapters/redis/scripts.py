@@ -30,27 +30,32 @@ KEY_NAMES = (
 
 _REBUILD_KEYS = ("campaign", "accepted", "claims", "free", "winners", "fence", "taken")
 
-SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
-    "apply": ("campaign", "accepted", "claims", "outbox", "issued", "free", "winners"),
-    "find": ("campaign", "accepted", "claims", "outbox", "issued", "free"),
-    "show": ("campaign", "accepted", "claims", "outbox", "free"),
-    "state": ("campaign", "accepted", "claims", "free"),
-    "outbox": ("claims", "outbox"),
-    "configure": _REBUILD_KEYS,
-    "mark_issued": ("campaign", "accepted", "claims", "issued", "winners", "fence", "taken", "erased"),
-    "fence": _REBUILD_KEYS,
-    "advance": ("fence",),
-    "prepare": (*_REBUILD_KEYS, "issued"),
-    "restore": ("campaign", "accepted", "claims", "outbox", "issued", "winners", "fence", "taken"),
-    "resend": ("campaign", "accepted", "claims", "outbox", "winners", "fence", "taken"),
-    "list_free": _REBUILD_KEYS,
-    "reopen": (*_REBUILD_KEYS, "reconcile"),
-    "erase": ("campaign", "accepted", "claims", "outbox", "issued", "free", "erased"),
-    "note": ("campaign", "reconcile"),
-    "claim_counts": ("claims", "outbox", "issued", "erased"),
-    "add_answers": ("campaign", "answers"),
+_GATE_KEYS = ("campaign", "accepted", "claims", "free")
+_CLAIM_KEYS = ("campaign", "accepted", "claims", "outbox", "issued", "free", "winners")
+
+_SCRIPTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "apply": (_CLAIM_KEYS, ("replay", "gate", "now", "winners")),
+    "find": (_CLAIM_KEYS, ("replay", "gate")),
+    "show": ((*_GATE_KEYS, "outbox"), ("gate", "now")),
+    "state": (_GATE_KEYS, ("gate",)),
+    "outbox": (("claims", "outbox"), ("now",)),
+    "configure": (_REBUILD_KEYS, ("gate", "now", "rebuild")),
+    "mark_issued": ((*_CLAIM_KEYS, "fence", "taken", "erased"), ("winners", "rebuild")),
+    "fence": (_REBUILD_KEYS, ("now", "rebuild")),
+    "advance": (_REBUILD_KEYS, ("rebuild",)),
+    "prepare": ((*_REBUILD_KEYS, "issued"), ("rebuild",)),
+    "restore": ((*_CLAIM_KEYS, "fence", "taken"), ("winners", "rebuild")),
+    "resend": ((*_CLAIM_KEYS, "fence", "taken"), ("winners", "rebuild")),
+    "list_free": (_REBUILD_KEYS, ("rebuild",)),
+    "reopen": ((*_REBUILD_KEYS, "reconcile"), ("rebuild",)),
+    "erase": ((*_GATE_KEYS, "outbox", "issued", "erased"), ("gate",)),
+    "note": (("campaign", "reconcile"), ()),
+    "claim_counts": (("claims", "outbox", "issued", "erased"), ()),
+    "add_answers": (("campaign", "answers"), ()),
 }
-"""The keys that each script takes, in its order."""
+"""Of each script: the keys that it takes, in its order; and what it shares with others, which stands before it."""
+
+SCRIPT_NAMES = tuple(_SCRIPTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +68,15 @@ class Script:
 
 def script_keys(name: str, campaign_id: str) -> list[str]:
     """Return the keys that a script takes, in its order."""
-    return [f"firstcome:{{{campaign_id}}}:{key}" for key in SCRIPT_KEYS[name]]
+    return [f"firstcome:{{{campaign_id}}}:{key}" for key in _SCRIPTS[name][0]]
 
 
 @cache
 def script(name: str) -> Script:
-    """Read a script from the folder `lua`, with the names of its keys and lua/prelude.lua before it."""
-    names = ", ".join(f"{key}_key" for key in SCRIPT_KEYS[name])
-    source = f"local {names} = unpack(KEYS)\n{_read('prelude')}{_read(name)}"
+    """Read a script from the folder `lua`, with the names of its keys and what it shares with others before it."""
+    keys, shared = _SCRIPTS[name]
+    names = ", ".join(f"{key}_key" for key in keys)
+    source = f"local {names} = unpack(KEYS)\n{''.join(_read(part) for part in ('prelude', *shared, name))}"
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

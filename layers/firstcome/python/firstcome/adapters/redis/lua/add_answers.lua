@@ -3,10 +3,10 @@
 -- ARGV    code, number, code, number, ...
 --
 -- Returns "done" | "missing" (nothing was written)
-if redis.call('EXISTS', campaign_key) == 0 then
+if call('EXISTS', campaign_key) == 0 then
   return 'missing'
 end
 for i = 2, #ARGV, 2 do
-  redis.call('HINCRBY', answers_key, ARGV[i], ARGV[i + 1])
+  call('HINCRBY', answers_key, ARGV[i], ARGV[i + 1])
 end
 return 'done'

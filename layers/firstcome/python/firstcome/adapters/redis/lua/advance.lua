@@ -7,5 +7,5 @@
 if not is_same_fence(ARGV[2], ARGV[3]) then
   return 'other_fence'
 end
-redis.call('HSET', fence_key, 'phase', ARGV[4], 'position', ARGV[5])
+call('HSET', fence_key, 'phase', ARGV[4], 'position', ARGV[5])
 return 'done'

@@ -14,40 +14,38 @@
 -- Returns "done"
 --         "below_accepted"    more was accepted than the capacity given; nothing was written, as in all that follow
 --         "stale"             the gate has a newer version, or this one with another content (but 0: not confirmed yet)
---         "fenced" | "lost"   see prelude.lua; a gate that is missing counts as lost
+--         "fenced" | "lost"   see gate.lua; a gate that is missing counts as lost
 local kind, name, capacity, opens_at, closes_at, state, version, hold = unpack(ARGV, 2)
 
 local function write()
-  redis.call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
+  call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
     'state', state, 'version', version)
 end
 
-local gate, why_not = whole_gate()
-if not gate then
-  local accepted = tonumber(redis.call('GET', accepted_key) or 0)
-  if kind ~= 'create' or accepted > 0 or redis.call('HLEN', claims_key) > 0 then
+if why_not then
+  if kind ~= 'create' or (accepted or 0) > 0 or claims > 0 then
     return why_not == 'missing' and 'lost' or why_not
   end
-  redis.call('UNLINK', winners_key, free_key, taken_key, fence_key)
+  call('UNLINK', winners_key, free_key, taken_key, fence_key)
   lay_out_winners(capacity)
   write()
-  redis.call('HSET', campaign_key, 'run_id', run_id, 'free', 0, 'surplus', 0)
-  redis.call('SET', accepted_key, 0)
+  call('HSET', campaign_key, 'run_id', run_id, 'free', 0, 'surplus', 0)
+  call('SET', accepted_key, 0)
   return 'done'
 end
 
-local has = redis.call('HMGET', campaign_key, 'name', 'capacity', 'opens_at', 'closes_at', 'state', 'version')
+local has = call('HMGET', campaign_key, 'name', 'capacity', 'opens_at', 'closes_at', 'state', 'version')
 local had = tonumber(has[6] or 0)
 local is_same = has[1] == name and has[2] == capacity and has[3] == opens_at and has[4] == closes_at and has[5] == state
 local is_stale = tonumber(version) < had or (tonumber(version) == had and had > 0 and not is_same)
 if is_stale and kind ~= 'force' then
   return 'stale'
 end
-if gate.accepted > tonumber(capacity) then
+if accepted > tonumber(capacity) then
   return 'below_accepted'
 end
-if gate.accepted >= gate.capacity and tonumber(capacity) > gate.capacity then
-  redis.call('HSET', campaign_key, 'held_until', whole(now_ms() + hold))
+if accepted >= tonumber(has[2]) and tonumber(capacity) > tonumber(has[2]) then
+  call('HSET', campaign_key, 'held_until', now + hold)
 end
 write()
 return 'done'

@@ -5,25 +5,24 @@
 --
 -- Returns "done" | "none"
 --         "under_way"                      the claim is in the outbox; nothing was written
---         "missing" | "fenced" | "lost"    see prelude.lua: this gate cannot tell that the user has no claim
+--         "missing" | "fenced" | "lost"    see gate.lua: this gate cannot tell that the user has no claim
 local user, pseudonym = ARGV[2], ARGV[3]
-local claim = redis.call('HGET', claims_key, user)
+local claim = call('HGET', claims_key, user)
 if not claim then
-  local gate, why_not = whole_gate()
-  return gate and 'none' or why_not
+  return why_not or 'none'
 end
-if redis.call('EXISTS', campaign_key) == 0 then
-  return 'missing'
+if why_not == 'missing' then
+  return why_not
 end
-if redis.call('ZSCORE', outbox_key, user) then
+if call('ZSCORE', outbox_key, user) then
   return 'under_way'
 end
 local code = string.match(claim, '^%d+:[^:]*')
-redis.call('HSETNX', erased_key, code, pseudonym)
-pseudonym = redis.call('HGET', erased_key, code)
-redis.call('HDEL', claims_key, user)
-if redis.call('HSET', claims_key, pseudonym, claim) == 0 then
+call('HSETNX', erased_key, code, pseudonym)
+pseudonym = call('HGET', erased_key, code)
+call('HDEL', claims_key, user)
+if call('HSET', claims_key, pseudonym, claim) == 0 then
   -- Restored under its pseudonym beside the user's id: there is one entry less now.
-  redis.call('HINCRBY', campaign_key, 'surplus', -1)
+  call('HINCRBY', campaign_key, 'surplus', -1)
 end
 return 'done'

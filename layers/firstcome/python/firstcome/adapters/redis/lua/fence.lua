@@ -11,28 +11,27 @@
 --          position, run_id}
 local ledger_now, highest = tonumber(ARGV[2]), tonumber(ARGV[3])
 
-redis.call('HSET', campaign_key, 'run_id', '')
-local accepted = tonumber(redis.call('GET', accepted_key))
-local fence = redis.call('HMGET', fence_key, 'since', 'ledger_since', 'on')
+call('HSET', campaign_key, 'run_id', '')
+local accepted = tonumber(call('GET', accepted_key))
+local fence = call('HMGET', fence_key, 'since', 'ledger_since', 'on')
 local since, ledger_since = tonumber(fence[1]), tonumber(fence[2])
 if not accepted or fence[3] ~= run_id then
   begin_anew()
 end
 if not accepted or accepted < highest then
   accepted = highest
-  redis.call('SET', accepted_key, accepted)
+  call('SET', accepted_key, accepted)
 end
 
-local now = now_ms()
 if fence[3] ~= run_id or not since or since > now then
   since, ledger_since = now, ledger_now
 elseif ledger_now and (not ledger_since or ledger_since > ledger_now) then
   ledger_since = ledger_now
 end
-redis.call('HSET', fence_key, 'since', whole(since), 'on', run_id, 'ledger_since', ledger_since and whole(ledger_since) or '')
+call('HSET', fence_key, 'since', since, 'on', run_id, 'ledger_since', ledger_since or '')
 local age = now - since
 if ledger_now then
   age = math.min(age, ledger_now - ledger_since)
 end
-local at = redis.call('HMGET', fence_key, 'phase', 'position')
-return {whole(since), age, accepted, at[1] or '', at[2] or '', run_id}
+local phase, position = unpack(call('HMGET', fence_key, 'phase', 'position'))
+return {since, age, accepted, phase or '', position or '', run_id}

@@ -7,9 +7,9 @@
 if not is_same_fence(ARGV[2], ARGV[3]) then
   return 'other_fence'
 end
-local start, size = tonumber(redis.call('HGET', fence_key, 'listed') or 0), tonumber(ARGV[4])
-local accepted = tonumber(redis.call('GET', accepted_key))
-local taken = redis.call('GETRANGE', taken_key, start / 8, (start + size) / 8 - 1)
+local start, size = tonumber(call('HGET', fence_key, 'listed') or 0), tonumber(ARGV[4])
+local accepted = tonumber(call('GET', accepted_key))
+local taken = call('GETRANGE', taken_key, start / 8, (start + size) / 8 - 1)
 
 local ranges, free, first = {}, 0, nil
 local last = math.min(start + size - 1, accepted)
@@ -26,8 +26,8 @@ for sequence = math.max(start, 1), last + 1 do
   end
 end
 for i = 1, #ranges, 1000 do
-  redis.call('RPUSH', free_key, unpack(ranges, i, math.min(i + 999, #ranges)))
+  call('RPUSH', free_key, unpack(ranges, i, math.min(i + 999, #ranges)))
 end
-redis.call('HINCRBY', campaign_key, 'free', free)
-redis.call('HSET', fence_key, 'listed', start + size)
+call('HINCRBY', campaign_key, 'free', free)
+call('HSET', fence_key, 'listed', start + size)
 return start + size > accepted and 'done' or 'more'

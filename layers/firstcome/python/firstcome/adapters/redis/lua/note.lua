@@ -3,8 +3,8 @@
 -- ARGV    name, value, name, value, ...
 --
 -- Returns "done" | "missing" (nothing was written)
-if redis.call('EXISTS', campaign_key) == 0 then
+if call('EXISTS', campaign_key) == 0 then
   return 'missing'
 end
-redis.call('HSET', reconcile_key, unpack(ARGV, 2))
+call('HSET', reconcile_key, unpack(ARGV, 2))
 return 'done'

@@ -9,23 +9,25 @@
 -- Returns {entries removed, user, claim, user, claim, ...}
 local least_age, limit, replicas = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
-local now = now_ms()
-local users = redis.call('ZRANGEBYSCORE', outbox_key, '-inf', whole(now - least_age), 'LIMIT', 0, limit)
+local users = call('ZRANGEBYSCORE', outbox_key, '-inf', now - least_age, 'LIMIT', 0, limit)
 if #users < limit then
-  local future = redis.call('ZRANGEBYSCORE', outbox_key, '(' .. whole(now), '+inf', 'LIMIT', 0, limit - #users)
+  local future = call('ZRANGEBYSCORE', outbox_key, '(' .. now, '+inf', 'LIMIT', 0, limit - #users)
   for _, user in ipairs(future) do
     users[#users + 1] = user
   end
 end
 local found, removed = {}, 0
 for _, user in ipairs(users) do
-  local claim = redis.call('HGET', claims_key, user)
+  local claim = call('HGET', claims_key, user)
   if claim then
-    write_again(user, claim, replicas)
+    if replicas ~= '0' then
+      -- As in replay.lua.
+      call('HSET', claims_key, user, claim)
+    end
     found[#found + 1] = user
     found[#found + 1] = claim
   else
-    removed = removed + redis.call('ZREM', outbox_key, user)
+    removed = removed + call('ZREM', outbox_key, user)
   end
 end
 return {removed, unpack(found)}

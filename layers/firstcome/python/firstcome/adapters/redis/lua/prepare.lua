@@ -8,11 +8,11 @@ local since, on, name, capacity, opens_at, closes_at, state, version = unpack(AR
 if not is_same_fence(since, on) then
   return 'other_fence'
 end
-redis.call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
+call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
   'state', state, 'version', version)
-if (redis.call('HGET', fence_key, 'phase') or '') == '' then
+if (call('HGET', fence_key, 'phase') or '') == '' then
   -- Nothing was restored yet, so that neither a winner nor a row is forgotten.
-  redis.call('UNLINK', winners_key, issued_key)
+  call('UNLINK', winners_key, issued_key)
   lay_out_winners(capacity)
 end
 return 'done'

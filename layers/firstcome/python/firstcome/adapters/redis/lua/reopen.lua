@@ -12,11 +12,11 @@ local since, on, name, capacity, opens_at, closes_at, state, version = unpack(AR
 if not is_same_fence(since, on) then
   return {'other_fence'}
 end
-local accepted = tonumber(redis.call('GET', accepted_key) or 0)
-local free = tonumber(redis.call('HGET', campaign_key, 'free') or 0)
-local counts = redis.call('HMGET', fence_key, 'taken', 'listed')
-local taken, listed = redis.call('BITCOUNT', taken_key), tonumber(counts[2] or 0)
-local surplus = redis.call('HLEN', claims_key) - taken
+local accepted = tonumber(call('GET', accepted_key) or 0)
+local free = tonumber(call('HGET', campaign_key, 'free') or 0)
+local counts = call('HMGET', fence_key, 'taken', 'listed')
+local taken, listed = call('BITCOUNT', taken_key), tonumber(counts[2] or 0)
+local surplus = call('HLEN', claims_key) - taken
 if surplus < 0 or taken ~= tonumber(counts[1] or 0) then
   begin_anew()
   return {'incomplete'}
@@ -25,8 +25,8 @@ if listed <= accepted or taken + free ~= accepted then
   list_anew()
   return {'unlisted'}
 end
-redis.call('HDEL', campaign_key, 'held_until')
-redis.call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
+call('HDEL', campaign_key, 'held_until')
+call('HSET', campaign_key, 'name', name, 'capacity', capacity, 'opens_at', opens_at, 'closes_at', closes_at,
   'state', state, 'version', version, 'surplus', surplus, 'run_id', run_id)
-redis.call('UNLINK', fence_key, taken_key, reconcile_key)
+call('UNLINK', fence_key, taken_key, reconcile_key)
 return {'opened', accepted, free}

@@ -1,33 +1,34 @@
 -- Puts claims back that the ledger has. Part of a rebuild: the gate is closed meanwhile.
 --
 -- ARGV[2] issued | overflow: with issued the ledger's word wins; with overflow a claim that is here stays, and holds no seat
--- ARGV    user, claim, user, claim, ...: at most 1,000 of them
+-- ARGV    seven for each claim, at most 1,000 claims
 --
 -- Returns "OK" | "not_fenced" (nothing was written)
 local kind = ARGV[2]
-if redis.call('EXISTS', fence_key) == 0 then
+if call('EXISTS', fence_key) == 0 then
   return 'not_fenced'
 end
-local pages = tonumber(redis.call('HGET', campaign_key, 'pages'))
-local users, bits, highest = {}, {}, 0
-for i = 3, #ARGV, 2 do
+local pages = call('HGET', campaign_key, 'pages')
+local users, entries, bits, highest = {}, {}, {}, 0
+for i = 3, #ARGV, CLAIM_ARGUMENTS do
   local user, claim = ARGV[i], ARGV[i + 1]
   if kind == 'issued' then
-    local sequence = sequence_of(claim)
+    local sequence = tonumber(string.match(claim, '^%d+'))
     set_bit(bits, sequence)
-    highest = math.max(highest, tonumber(sequence))
+    highest = math.max(highest, sequence)
     users[#users + 1] = user
+    entries[#entries + 1], entries[#entries + 2] = user, claim
   else
-    redis.call('HSETNX', claims_key, user, claim)
+    call('HSETNX', claims_key, user, claim)
   end
   if pages then
-    add_winner(user, pages)
+    add_winner(pages, i + 2)
   end
 end
 if kind == 'issued' then
-  redis.call('HSET', claims_key, unpack(ARGV, 3))
-  redis.call('BITFIELD', issued_key, unpack(bits))
-  redis.call('ZREM', outbox_key, unpack(users))
+  call('HSET', claims_key, unpack(entries))
+  call('BITFIELD', issued_key, unpack(bits))
+  call('ZREM', outbox_key, unpack(users))
   take(bits, highest)
 end
 return 'OK'
