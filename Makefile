@@ -45,15 +45,16 @@ invoke: export EVENT := $(EVENT)
 invoke: install-run ## Run a built function on the stack: make invoke FUNCTION=ApplyFunction EVENT=events/apply.json
 	@exec $(PYTHON) -m local.commands.invoke
 
-test: install-test ## Run every test
-	@exec $(PYTHON) -m pytest
+# Two at a time: the tests wait for servers more than they compute. The pages' tests belong to `make verify`.
+test: install-test ## Run the tests on real servers, within five minutes
+	@exec $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --ignore tests/browser
 
 schemathesis: export EXAMPLES := $(EXAMPLES)
 schemathesis: install-verify ## Try the API with requests made up from docs/openapi.yaml, right and wrong ones (EXAMPLES=200 SEED=1)
 	@exec $(PYTHON) -m verify.schemathesis.run
 
 pictures: export SCREENSHOTS := docs/images
-pictures: install-test ## Take the pictures of the console and the claim page anew, in docs/images
+pictures: install-verify ## Take the pictures of the console and the claim page anew, in docs/images
 	@exec $(PYTHON) -m pytest tests/browser
 
 mutate: install-verify ## Put errors into the Lua scripts and the drain, one at a time; the tests must notice them
@@ -65,8 +66,8 @@ bench: install-bench ## Measure against what one would write instead, in ratios 
 cost: install-bench ## US dollars per million requests, from what `make bench` measured and AWS's prices
 	@exec $(PYTHON) -m bench.parts.cost
 
-verify: install-verify faults ## What takes longer than the tests: every fault, the model, hostile requests
-	@exec $(PYTHON) -m pytest verify
+verify: install-verify faults ## What takes longer than the tests: every fault, the model, browsers, hostile requests
+	@exec $(PYTHON) -m pytest verify tests/browser
 
 bare: export COMMANDS := $(COMMANDS)
 bare: ## Run commands on a bare Debian, as a newcomer does (COMMANDS="make run", DEBIAN=trixie); wants root and debootstrap

@@ -105,6 +105,13 @@ class MysqlTestServer:
             connection.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests on one worker, and all that share the deployed stack on one: it is deployed once."""
+    for item in items:
+        uses_stack = "service" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("stack" if uses_stack else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A folder for the servers of this test run."""
