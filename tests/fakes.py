@@ -29,7 +29,6 @@ from firstcome.domain.gate import (
     ConfigureResult,
     EraseResult,
     Fence,
-    GateCounts,
     GateState,
     GateView,
     Reopened,
@@ -399,35 +398,6 @@ class MemoryGate:
         self._answer()
         state = self.states.get(campaign_id)
         return dict(state.notes) if state else {}
-
-    def configure(self, campaign: Campaign) -> bool:
-        """Implement `Gate.configure`."""
-        state = self.states.get(campaign.campaign_id)
-        had = state.campaign.version if state and state.campaign else 0
-        result = self.change(replace(campaign, version=had + 1))
-        if result is ConfigureResult.LOST:
-            raise GateLostError(campaign.campaign_id)
-        if state and result is ConfigureResult.DONE:
-            state.campaign = campaign
-        return result is not ConfigureResult.BELOW_ACCEPTED
-
-    def lower(self, campaign: Campaign) -> bool:
-        """Implement `Gate.lower`."""
-        if self.state(campaign.campaign_id) is GateState.FENCED:
-            raise GateLostError(campaign.campaign_id)
-        return self.configure(campaign)
-
-    def counts(self, campaign_id: str) -> GateCounts:
-        """Implement `Gate.counts`."""
-        view = self.show(campaign_id)
-        if not isinstance(view, GateView) or view.campaign is None:
-            raise GateLostError(campaign_id)
-        return GateCounts(view.accepted, view.outbox, view.oldest_outbox_ms)
-
-    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
-        """Implement `Gate.all_claims`."""
-        self._answer()
-        yield list(self.states[campaign_id].claims.values())
 
     def lose(self) -> None:
         """Forget everything, as a wiped server does."""

@@ -228,7 +228,7 @@ class ServiceMachine(RuleBasedStateMachine):
             while self.messages.sent:
                 self.deliver(picks=list(range(11)), again=False, has_junk=False, fault=None)
         assert self.real_gate.state(self.id) is GateState.WHOLE
-        assert self.real_gate.counts(self.id).outbox == 0
+        assert self.real_gate.outbox(self.id, 0, 1) == []
         self.rows_are_only_added_and_never_too_many()
 
     def _codes_at_gate(self) -> set[str]:

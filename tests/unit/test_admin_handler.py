@@ -405,7 +405,7 @@ class TestRebuild:
         assert answer["statusCode"] == 200
         body = body_of(answer)
         assert (body["rebuilt"], body["gate_was"]) == (False, "whole")
-        assert world.gate.counts("demo").accepted == 2
+        assert world.gate.states["demo"].accepted == 2
         assert world.clock.slept_ms == 0
 
     def test_a_lost_gate_comes_back_as_the_ledger_has_it(self, world: World) -> None:

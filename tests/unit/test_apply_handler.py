@@ -46,7 +46,7 @@ class TestApply:
         world.open()
         body = body_of(_apply())
         assert world.queue.sent == [Claim("demo", "alice", 1, body["coupon_code"], world.clock.now())]
-        assert world.gate.counts("demo").outbox == 0
+        assert len(world.gate.states["demo"].outbox) == 0
 
     def test_the_same_user_again_is_200_with_the_same_coupon_and_queues_nothing(self, world: World) -> None:
         world.open()
@@ -97,7 +97,7 @@ class TestApply:
     def test_while_it_is_paused_409_but_a_holder_still_gets_theirs(self, world: World) -> None:
         campaign = world.open()
         first = body_of(_apply("alice"))
-        world.gate.configure(replace(campaign, paused=True))
+        world.gate.change(replace(campaign, version=2, paused=True))
         answer = _apply("bob")
         assert (answer["statusCode"], code_of(answer)) == (409, "paused")
         assert body_of(_apply("alice")) == first
@@ -118,13 +118,13 @@ class TestApply:
         world.open()
         answer = _apply(sub)
         assert (answer["statusCode"], code_of(answer)) == (403, "invalid_subject")
-        assert world.gate.counts("demo").accepted == 0
+        assert world.gate.states["demo"].accepted == 0
 
     def test_a_large_body_is_413_and_takes_no_coupon(self, world: World) -> None:
         world.open()
         answer = lambda_handler(an_event(_APPLY, body="x" * 10_001), None)
         assert (answer["statusCode"], code_of(answer)) == (413, "body_too_large")
-        assert world.gate.counts("demo").accepted == 0
+        assert world.gate.states["demo"].accepted == 0
 
     def test_what_the_body_says_does_not_matter(self, world: World) -> None:
         world.open()
@@ -154,14 +154,14 @@ class TestApplyWhenSomethingIsDown:
         world.open()
         world.queue.is_down = True
         assert code_of(_apply()) == "unavailable"
-        assert world.gate.counts("demo").outbox == 1
+        assert len(world.gate.states["demo"].outbox) == 1
         world.queue.is_down = False
         world.clock.sleep(_HOUR_MS)
         answer = _apply()
         assert answer["statusCode"] == 200
         assert [claim.coupon_code for claim in world.queue.sent] == [body_of(answer)["coupon_code"]]
-        assert world.gate.counts("demo").accepted == 1
-        assert world.gate.counts("demo").outbox == 0
+        assert world.gate.states["demo"].accepted == 1
+        assert len(world.gate.states["demo"].outbox) == 0
 
     def test_as_long_as_the_queue_is_down_no_answer_shows_the_coupon(self, world: World) -> None:
         world.open()
@@ -180,7 +180,7 @@ class TestApplyWhenSomethingIsDown:
         assert _apply()["statusCode"] == 202
         assert len(world.queue.sent) == 1
         # Still noted as outbox: the relay sends it once more, and the ledger takes it once.
-        assert world.gate.counts("demo").outbox == 1
+        assert len(world.gate.states["demo"].outbox) == 1
 
 
 class TestMine:
@@ -201,7 +201,7 @@ class TestMine:
         world.open()
         answer = _mine()
         assert (answer["statusCode"], code_of(answer)) == (404, "no_coupon")
-        assert world.gate.counts("demo").accepted == 0
+        assert world.gate.states["demo"].accepted == 0
 
     def test_an_unknown_campaign_is_404_of_another_code(self) -> None:
         answer = _mine()
@@ -215,7 +215,7 @@ class TestMine:
         answer = _mine()
         assert answer["statusCode"] == 200
         assert [claim.user_id for claim in world.queue.sent] == ["alice"]
-        assert world.gate.counts("demo").outbox == 0
+        assert len(world.gate.states["demo"].outbox) == 0
 
     @pytest.mark.parametrize("sub", [None, "", "\x00", "u" * 129])
     def test_an_invalid_subject_is_403(self, world: World, sub: object) -> None:

@@ -87,7 +87,7 @@ def test_mine_shows_it_to_her(demo: World) -> None:
     assert code_of(_send(apply, "mine")) == "no_coupon"
     applied = body_of(_send(apply, "apply"))
     assert body_of(_send(apply, "mine")) == applied
-    assert demo.gate.counts("demo").accepted == 1
+    assert demo.gate.states["demo"].accepted == 1
 
 
 @pytest.mark.usefixtures("demo")

@@ -135,21 +135,3 @@ class ClaimCounts:
     outbox: int
     issued: int
     erased: int
-
-
-type SeatRange = tuple[int, int]
-"""First and last of some sequences in a row."""
-
-
-@dataclass(frozen=True, slots=True)
-class GateCounts:
-    """How far a campaign's claims are, as its gate has it.
-
-    Attributes:
-        outbox: accepted, not known to be in the queue.
-        oldest_outbox_ms: age of the oldest of those, 0 if there is none.
-    """
-
-    accepted: int
-    outbox: int
-    oldest_outbox_ms: int

@@ -1,6 +1,6 @@
 """What the use cases need of the world. A port has one adapter, and one fake that passes the same tests."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -11,7 +11,6 @@ from firstcome.domain.gate import (
     ConfigureResult,
     EraseResult,
     Fence,
-    GateCounts,
     GateState,
     GateView,
     Reopened,
@@ -184,20 +183,6 @@ class Gate(Protocol):
 
     def answers(self, campaign_id: str) -> dict[str, int]:
         """Return how many applications were answered without a claim, by code; a lower bound."""
-
-    # Until rebuild, relay and campaigns have moved to the methods above.
-
-    def configure(self, campaign: Campaign) -> bool:
-        """Change a gate whatever its version. False when more was accepted than the capacity given."""
-
-    def lower(self, campaign: Campaign) -> bool:
-        """Do as `configure`; a fenced gate raises `GateLostError`."""
-
-    def counts(self, campaign_id: str) -> GateCounts:
-        """Return how far the campaign's claims are. Raises `GateLostError`."""
-
-    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
-        """Return all claims of a gate, in pages."""
 
 
 class ClaimSender(Protocol):

@@ -15,7 +15,6 @@ from firstcome.domain.gate import (
     ConfigureResult,
     EraseResult,
     Fence,
-    GateCounts,
     GateState,
     GateView,
     Reopened,
@@ -296,35 +295,6 @@ class RedisGate:
         """Implement `Gate.answers`."""
         found = self._scripts.call("HGETALL", GateKeys(campaign_id).answers)
         return {code.decode(): int(number) for code, number in batched(found, 2, strict=True)}
-
-    # Until rebuild, relay and campaigns have moved to the methods above.
-
-    def configure(self, campaign: Campaign) -> bool:
-        """Implement `Gate.configure`."""
-        result = self._configure(campaign, "force")
-        if result is ConfigureResult.LOST:
-            raise GateLostError(campaign.campaign_id)
-        return result is not ConfigureResult.BELOW_ACCEPTED
-
-    def lower(self, campaign: Campaign) -> bool:
-        """Implement `Gate.lower`."""
-        if self.state(campaign.campaign_id) is GateState.FENCED:
-            raise GateLostError(campaign.campaign_id)
-        return self.configure(campaign)
-
-    def counts(self, campaign_id: str) -> GateCounts:
-        """Implement `Gate.counts`."""
-        view = self.show(campaign_id)
-        if not isinstance(view, GateView) or view.campaign is None:
-            raise GateLostError(campaign_id)
-        return GateCounts(view.accepted, view.outbox, view.oldest_outbox_ms)
-
-    def all_claims(self, campaign_id: str) -> Iterator[list[Claim]]:
-        """Implement `Gate.all_claims`."""
-        position: str | None = ""
-        while position is not None:
-            claims, position = self.claims_page(campaign_id, position)
-            yield claims
 
     def _step(self, name: str, fence: Fence, *arguments: str | int) -> Any:
         """Take a step of a rebuild; refused when what was restored is elsewhere, or somebody else reopened it."""

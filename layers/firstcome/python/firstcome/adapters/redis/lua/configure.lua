@@ -1,7 +1,6 @@
 -- Makes or changes a campaign's gate. Never touches the counter of one that is there.
 --
--- ARGV[2] create (also when the gate is missing or fenced, provided that it never admitted anybody) | change |
---         force (whatever its version)
+-- ARGV[2] create (also when the gate is missing or fenced, provided that it never admitted anybody) | change
 -- ARGV[3] name
 -- ARGV[4] capacity
 -- ARGV[5] opens_at   ms since the epoch
@@ -37,8 +36,7 @@ end
 local has = call('HMGET', campaign_key, 'name', 'capacity', 'opens_at', 'closes_at', 'state', 'version')
 local had = tonumber(has[6] or 0)
 local is_same = has[1] == name and has[2] == capacity and has[3] == opens_at and has[4] == closes_at and has[5] == state
-local is_stale = tonumber(version) < had or (tonumber(version) == had and had > 0 and not is_same)
-if is_stale and kind ~= 'force' then
+if tonumber(version) < had or (tonumber(version) == had and had > 0 and not is_same) then
   return 'stale'
 end
 if accepted > tonumber(capacity) then
