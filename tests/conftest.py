@@ -31,7 +31,7 @@ from local.deployment.stack import running_stack
 from local.deployment.workspace import Workspace
 from local.progress import Progress
 from local.services.mariadb_server import install_database, start_mariadb
-from local.services.ports import with_free_port
+from local.services.ports import free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
 from tests.e2e.conftest import Service
@@ -131,7 +131,7 @@ def processes() -> Iterator[Processes]:
 @pytest.fixture(scope="session")
 def redis_port(processes: Processes, workspace: Workspace) -> int:
     """The port of a Redis for this test run."""
-    return with_free_port(lambda port: start_redis(processes, workspace, port)).port
+    return start_redis(processes, workspace, free_port()).port
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def mysql_address(request: pytest.FixtureRequest) -> Iterator[MysqlAddress]:
         workspace: Workspace = request.getfixturevalue("workspace")
         install_database(processes, workspace)
         # Said, not left to the server: MariaDB has offered TLS of its own accord since 11.4.
-        yield with_free_port(lambda port: start_mariadb(processes, workspace, port, ["--skip-ssl"]))
+        yield start_mariadb(processes, workspace, free_port(), ["--skip-ssl"])
         return
     with a_database_on(server) as address:
         yield address

@@ -19,7 +19,7 @@ from local.deployment.workspace import Workspace
 from local.progress import Progress
 from local.services import aws_stub
 from local.services.mariadb_server import LOG, install_database, start_mariadb
-from local.services.ports import HOST, with_free_port
+from local.services.ports import HOST, free_port
 from local.services.processes import ROOT, Processes
 from local.services.redis_server import start_redis
 
@@ -114,8 +114,8 @@ def running_site(part: str) -> Iterator[Site]:
 def start_site(processes: Processes, workspace: Workspace) -> Site:
     """Start the servers of a part."""
     install_database(processes, workspace)
-    mysql = with_free_port(lambda port: start_mariadb(processes, workspace, port, MARIADB_OPTIONS))
-    gate = with_free_port(lambda port: start_redis(processes, workspace, port))
+    mysql = start_mariadb(processes, workspace, free_port(), MARIADB_OPTIONS)
+    gate = start_redis(processes, workspace, free_port())
     secret = json.dumps({"username": mysql.user, "password": mysql.password})
     aws_port = aws_stub.start_aws_stub(processes, workspace, secret)
     return Site(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), aws_port, processes.pid(aws_stub.NAME))

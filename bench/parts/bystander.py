@@ -300,7 +300,7 @@ def _row(felt: dict[str, Felt], condition: Condition) -> list[str]:
 _NOTE = (
     f"{ROUNDS} alternating rounds of {WINDOW_SECONDS:g} s each for idle, the default and direct inserts,"
     f" {ROUNDS_OF_OTHERS} for the rest; {QUERIES_PER_SECOND} queries per second, a third of"
-    " each kind, each committed by itself. Claims arrive at a steady rate, whether or not earlier ones were answered, and"
+    " each kind, each committed by itself. Claims arrive at a steady rate, answered or not, and"
     " all are accepted; meanwhile the drain empties a backlog with two workers. 'Against idle' is the median over the"
     " rounds of p99 over p99 idle. In production MySQL has a machine of its own. So half of"
     " the cores are for MySQL and the bystander alone; the claims' clients, the drain, Redis and the queue have the"

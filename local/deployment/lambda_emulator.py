@@ -19,18 +19,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distribution
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
+import samcli
 from packaging.requirements import Requirement
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
 from local.deployment.workspace import Workspace
 from local.errors import LocalStackError
-from local.services.ports import HOST, free_port, with_free_port
+from local.services.ports import HOST, free_port
 from local.services.processes import Processes, Program
 
 RUNTIME_PACKAGES = ("awslambdaric", "boto3")
@@ -182,12 +182,9 @@ def started(
     _link_all(opt, [entry for layer in function.layers for entry in sorted((layer / "python").iterdir())])
     path = [opt, runtime_folder(workspace)]
     environment = {**workspace.service_environment(), **variables, **_reserved(function, path)}
-
-    def start(port: int) -> Environment:
-        program = Program(name, _command(function, port), environment, function.folder, log, port)
-        return Environment(psutil.Process(processes.start(program).pid), port, log, function.timeout_seconds)
-
-    running = with_free_port(start)
+    port = free_port()
+    process = processes.start(Program(name, _command(function, port), environment, function.folder, log, port))
+    running = Environment(psutil.Process(process.pid), port, log, function.timeout_seconds)
     try:
         yield running
     finally:
@@ -225,14 +222,11 @@ def _reserved(function: BuiltFunction, path: Sequence[Path]) -> dict[str, str]:
 
 def emulator() -> Path:
     """AWS's Runtime Interface Emulator, which comes with aws-sam-cli."""
-    machine = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "")
-    spec = find_spec("samcli")
-    folders = (spec.submodule_search_locations if spec else None) or []
-    for folder in folders:
-        program = Path(folder) / "local" / "rapid" / f"aws-lambda-rie-{machine}"
-        if program.exists():
-            return program
-    raise LocalStackError("aws-sam-cli has no Runtime Interface Emulator for this machine.")
+    machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    program = Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{machine}"
+    if not program.exists():
+        raise LocalStackError("aws-sam-cli has no Runtime Interface Emulator for this machine.")
+    return program
 
 
 def runtime_folder(workspace: Workspace) -> Path:

@@ -19,7 +19,7 @@ from local.services.issuer import start_issuer
 from local.services.mariadb_server import install_database, start_mariadb
 from local.services.ministack import REGION, endpoint_failures, start_aws_endpoint
 from local.services.ministack_gaps import complete_deployment
-from local.services.ports import HOST, with_free_port
+from local.services.ports import HOST, free_port
 from local.services.processes import Processes
 from local.services.redis_server import RedisServer, start_redis
 
@@ -95,17 +95,17 @@ def parameters_from_environment() -> dict[str, str]:
 
 
 def _start_services(processes: Processes, workspace: Workspace, given: MysqlAddress | None) -> _Services:
-    redis = with_free_port(lambda port: start_redis(processes, workspace, port))
+    redis = start_redis(processes, workspace, free_port())
     mysql = given or _start_mariadb(processes, workspace)
     # The API answers there too, so it is the origin of the pages.
-    endpoint_url = with_free_port(lambda port: start_aws_endpoint(processes, workspace, port))
-    issuer = with_free_port(lambda port: start_issuer(processes, workspace, port, endpoint_url))
+    endpoint_url = start_aws_endpoint(processes, workspace, free_port())
+    issuer = start_issuer(processes, workspace, free_port(), endpoint_url)
     return _Services(redis, mysql, endpoint_url, issuer)
 
 
 def _start_mariadb(processes: Processes, workspace: Workspace) -> MysqlAddress:
     install_database(processes, workspace)
-    return with_free_port(lambda port: start_mariadb(processes, workspace, port))
+    return start_mariadb(processes, workspace, free_port())
 
 
 def _template_parameters(services: _Services) -> dict[str, str]:

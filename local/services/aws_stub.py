@@ -18,7 +18,7 @@ from typing import Any
 import urllib3
 
 from local.deployment.workspace import Workspace
-from local.services.ports import HOST, with_free_port
+from local.services.ports import HOST, free_port
 from local.services.processes import ROOT, Processes, Program
 
 NAME = "aws-stub"
@@ -28,14 +28,11 @@ TAKE, COUNTS = "/take", "/counts"
 
 def start_aws_stub(processes: Processes, workspace: Workspace, secret: str) -> int:
     """Start the endpoint in a process of its own; `secret` is the text of its secret. Returns its port."""
-
-    def start(port: int) -> int:
-        command = [sys.executable, "-m", "local.services.aws_stub", str(port)]
-        environment = {**workspace.service_environment(), SECRET_VARIABLE: secret}
-        processes.start(Program(NAME, command, environment, ROOT, workspace.log(NAME), port))
-        return port
-
-    return with_free_port(start)
+    port = free_port()
+    command = [sys.executable, "-m", "local.services.aws_stub", str(port)]
+    environment = {**workspace.service_environment(), SECRET_VARIABLE: secret}
+    processes.start(Program(NAME, command, environment, ROOT, workspace.log(NAME), port))
+    return port
 
 
 def ask(port: int, path: str) -> Any:

@@ -14,7 +14,7 @@ from pymysql.cursors import Cursor
 from local.deployment.addresses import MysqlAddress
 from local.deployment.workspace import Workspace
 from local.services.mariadb_server import SOCKET, install_database, start_mariadb
-from local.services.ports import with_free_port
+from local.services.ports import free_port
 from local.services.processes import Processes
 from tests.integration.certificates import Certificate
 from tests.integration.tls import LOCALHOST, PASSWORD, USER
@@ -45,7 +45,7 @@ class MariadbTlsServer:
         _write(LOCALHOST, self._workspace.data)
         options = ["--ssl", *(f"--ssl-{name}={_path(self._workspace.data, name)}" for name in ("cert", "key"))]
         install_database(self._processes, self._workspace)
-        address = with_free_port(lambda port: start_mariadb(self._processes, self._workspace, port, options))
+        address = start_mariadb(self._processes, self._workspace, free_port(), options)
         self.port = address.port
         self._run(
             f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4",

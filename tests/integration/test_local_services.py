@@ -17,7 +17,7 @@ import redis
 from local.deployment.workspace import Workspace
 from local.errors import LocalStackError
 from local.services.mariadb_server import install_database, start_mariadb
-from local.services.ports import with_free_port
+from local.services.ports import free_port
 from local.services.processes import ROOT, Processes, Program
 from local.services.redis_server import start_redis
 
@@ -47,8 +47,8 @@ def test_containers_reach_the_stores(processes: Processes, tmp_path: Path) -> No
     workspace.empty()
     install_database(processes, workspace)
 
-    port = with_free_port(lambda port: start_redis(processes, workspace, port)).port
-    address = with_free_port(lambda port: start_mariadb(processes, workspace, port))
+    port = start_redis(processes, workspace, free_port()).port
+    address = start_mariadb(processes, workspace, free_port())
 
     for host in ("127.0.0.1", _CONTAINER_HOST):
         with redis.Redis(host=host, port=port) as client:

@@ -16,7 +16,7 @@ from firstcome.domain.claim import Admission, new_coupon_code
 from firstcome.domain.errors import GateLostError, GateMisconfiguredError, GateUnavailableError
 from firstcome.domain.gate import GateState
 from local.deployment.workspace import Workspace
-from local.services.ports import HOST, with_free_port
+from local.services.ports import HOST, free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
 from tests.conftest import RedisTestServer
@@ -55,7 +55,7 @@ def _apply(gate: RedisGate, campaign_id: str, user_id: str) -> int:
 @pytest.fixture(scope="module")
 def second_port(processes: Processes, workspace: Workspace) -> int:
     """The port of another server."""
-    return with_free_port(lambda port: start_redis(processes, workspace, port, "redis-second")).port
+    return start_redis(processes, workspace, free_port(), "redis-second").port
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from firstcome.adapters import aws
 from firstcome.domain.errors import GateLoginError, GateUnavailableError
 from functions.apply import app as apply
 from local.deployment.workspace import Workspace
-from local.services.ports import HOST, with_free_port
+from local.services.ports import HOST, free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
 from tests.factories import a_campaign
@@ -87,11 +87,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def password_server(processes: Processes, workspace: Workspace, certificate: Path) -> Iterator[PasswordRedis]:
     """The server, which listens with TLS too."""
-    port = with_free_port(lambda port: start_redis(processes, workspace, port, "redis-password")).port
+    port = start_redis(processes, workspace, free_port(), "redis-password").port
     with redis.Redis(host=HOST, port=port) as client:
         files = {"tls-cert-file": str(certificate), "tls-key-file": str(certificate), "tls-auth-clients": "no"}
         client.config_set("tls-ca-cert-file", str(certificate), *(part for pair in files.items() for part in pair))
-        tls_port = with_free_port(lambda port: _listen(client, port))
+        tls_port = _listen(client, free_port())
         client.execute_command("ACL", "SETUSER", "owner", "on", "~*", "+@all", f">{_OWNER}")
     server = PasswordRedis(port, tls_port)
     yield server

@@ -8,7 +8,7 @@ import pytest
 
 from firstcome import bootstrap
 from firstcome.domain.errors import GateUnavailableError
-from local.services.ports import with_free_port
+from local.services.ports import free_port
 from tests.conftest import RedisTestServer
 from tests.integration.certificates import Certificate
 from tests.integration.tls import LOCALHOST, REFUSED, Refused, trusting, verify_code
@@ -34,7 +34,8 @@ def show(redis_server: RedisTestServer, tmp_path: Path, trusting: SetVariable) -
             path.write_bytes(content)
             redis.config_set(name, str(path))
         redis.config_set("tls-auth-clients", "no")
-        port = with_free_port(lambda port: redis.config_set("tls-port", port) and port)
+        port = free_port()
+        redis.config_set("tls-port", port)
         for choice in ("no", "yes"):
             # Another setting of TLS makes it read the files again.
             redis.config_set("tls-session-caching", choice)

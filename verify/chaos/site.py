@@ -23,7 +23,7 @@ from local.services.mariadb_server import LOG as MARIADB
 from local.services.mariadb_server import start_mariadb_again
 from local.services.ministack import LOG as ENDPOINT_LOG
 from local.services.ministack import client, endpoint_failures
-from local.services.ports import with_free_port
+from local.services.ports import free_port
 from local.services.processes import Processes
 from local.services.redis_server import RedisServer, start_redis
 from verify.chaos.forwarder import Forwarder
@@ -58,9 +58,7 @@ class RedisServers:
         self.started += 1
         self.replica_name = f"redis-replica-{self.started}"
         self.link.lead_to(self.primary.port)
-        self.replica = with_free_port(
-            lambda port: start_redis(self.processes, self.workspace, port, self.replica_name, self.link.port)
-        )
+        self.replica = start_redis(self.processes, self.workspace, free_port(), self.replica_name, self.link.port)
         deadline = time.monotonic() + READY_SECONDS
         while not self.has_replica():
             if time.monotonic() > deadline:

@@ -11,7 +11,7 @@ import pymysql
 from firstcome.adapters.mysql.ledger import MysqlLedger
 from local.deployment.workspace import Workspace
 from local.services.mariadb_server import install_database, start_mariadb
-from local.services.ports import with_free_port
+from local.services.ports import free_port
 from local.services.processes import ROOT, Processes
 from local.services.redis_server import start_redis
 from verify.fault_injection.world import Servers
@@ -27,8 +27,8 @@ def started_servers(folder: Path) -> Iterator[Servers]:
     processes = Processes()
     try:
         install_database(processes, workspace)
-        mysql = with_free_port(lambda port: start_mariadb(processes, workspace, port))
-        gate = with_free_port(lambda port: start_redis(processes, workspace, port))
+        mysql = start_mariadb(processes, workspace, free_port())
+        gate = start_redis(processes, workspace, free_port())
         servers = Servers(gate.port, mysql)
         ledger = MysqlLedger(
             lambda: pymysql.connect(

@@ -12,7 +12,7 @@ import redis
 
 from local.deployment.addresses import MysqlAddress
 from local.deployment.workspace import Workspace
-from local.services.ports import free_port, with_free_port
+from local.services.ports import free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
 from verify.fault_injection.client import APPLY, Client
@@ -44,10 +44,8 @@ class Pair:
 @pytest.fixture
 def pair(processes: Processes, workspace: Workspace, migrated_address: MysqlAddress) -> Iterator[Pair]:
     name = f"failover-{uuid.uuid4().hex}"
-    primary = with_free_port(lambda port: start_redis(processes, workspace, port, f"{name}-primary"))
-    second = with_free_port(
-        lambda port: start_redis(processes, workspace, port, f"{name}-replica", primary_port=primary.port)
-    )
+    primary = start_redis(processes, workspace, free_port(), f"{name}-primary")
+    second = start_redis(processes, workspace, free_port(), f"{name}-replica", primary_port=primary.port)
     with redis.Redis(port=second.port) as replica:
         world = World(Servers(primary.port, migrated_address))
         with closing(world), world.running():

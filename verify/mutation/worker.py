@@ -30,7 +30,7 @@ from redis.retry import Retry
 from local.deployment.addresses import MysqlAddress
 from local.deployment.workspace import Workspace
 from local.services.mariadb_server import install_database, start_mariadb
-from local.services.ports import HOST, with_free_port
+from local.services.ports import HOST, free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
 from verify.mutation.plan import LAYER, ROOT
@@ -176,9 +176,9 @@ def main(folder: Path) -> None:
     workspace.empty()
     processes = Processes()
     try:
-        redis_port = with_free_port(lambda port: start_redis(processes, workspace, port)).port
+        redis_port = start_redis(processes, workspace, free_port()).port
         install_database(processes, workspace)
-        mysql = with_free_port(lambda port: start_mariadb(processes, workspace, port))
+        mysql = start_mariadb(processes, workspace, free_port())
 
         def restart_redis() -> None:
             processes.kill("redis")

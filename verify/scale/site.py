@@ -14,7 +14,7 @@ from bench.harness.fill_ledger import fill
 from firstcome.domain.campaign import Campaign
 from local.deployment.workspace import Workspace
 from local.services.mariadb_server import install_database, start_mariadb
-from local.services.ports import with_free_port
+from local.services.ports import free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
 from tests.conftest import MysqlTestServer, RedisTestServer
@@ -41,9 +41,9 @@ def running_site(folder: Path) -> Iterator[Site]:
     try:
         install_database(processes, workspace)
         options = ["--skip-ssl", "--innodb-buffer-pool-size=512M", "--innodb-flush-log-at-trx-commit=2"]
-        mysql = MysqlTestServer(with_free_port(lambda port: start_mariadb(processes, workspace, port, options)))
+        mysql = MysqlTestServer(start_mariadb(processes, workspace, free_port(), options))
         mysql.ledger().migrate()
-        where = with_free_port(lambda port: start_redis(processes, workspace, port))
+        where = start_redis(processes, workspace, free_port())
         with redis.Redis(port=where.port, decode_responses=False) as client:
             _put_first(int(client.info("server")["process_id"]))
             yield Site(RedisTestServer(where.port, client), mysql)
