@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from firstcome.settings import mysql_connections_max
 from tests.template.cloudformation import SERVICE, nested, template, variables
 
 _ALARM = "AWS::CloudWatch::Alarm"
@@ -49,7 +50,12 @@ def test_each_alarm_has_its_section_and_each_section_its_alarm(repository: Path)
 @pytest.mark.parametrize("name", _ALARMS)
 def test_an_alarm_names_its_section_and_tells_somebody(name: str) -> None:
     alarm = _ALARMS[name]
-    assert alarm["AlarmDescription"].endswith(f" See docs/operations.md, {name}.")
+    text = alarm["AlarmDescription"]["Fn::Sub"]
+    if isinstance(text, list):
+        text, values = text
+        assert values == {"Runbook": {"Fn::If": ["HasRunbook", {"Ref": "RunbookUrl"}, "docs/operations.md"]}}
+    # The address of the section, as GitHub makes it of its heading.
+    assert text.endswith(f" See ${{Runbook}}#{name.lower()}")
     assert alarm["AlarmActions"]
     assert alarm["TreatMissingData"] in {"notBreaching", "breaching", "missing"}
 
@@ -101,6 +107,17 @@ def test_the_dashboard_shows_its_own_stack(dashboard: dict[str, Any]) -> None:
     shown = [text for text in _texts(dashboard) if "Firstcome" in text or "SEARCH" in text]
     assert shown
     assert all("${MetricsNamespace}" in text for text in shown)
+
+
+@pytest.mark.parametrize("part", ["Gate", "Ledger", "Observability"])
+def test_each_part_knows_the_runbook(part: str) -> None:
+    assert _told(part)["Runbook"] == {"Fn::If": ["HasRunbook", {"Ref": "RunbookUrl"}, "docs/operations.md"]}
+
+
+def test_the_functions_user_has_the_connections_that_the_alarm_reckons_with() -> None:
+    expression = next(query["Expression"] for query in _ALARMS["LedgerConnections"]["Metrics"] if "Expression" in query)
+    assert expression == {"Fn::Sub": "100 * used / (2 * ${ConnectionsOfDrain} + 10)"}
+    assert mysql_connections_max({"DRAIN_CONCURRENCY": "7"}) == 2 * 7 + 10
 
 
 def test_silence_is_an_alarm_only_for_what_runs_every_minute() -> None:

@@ -177,6 +177,7 @@ _RELEASES: dict[str, tuple[dict[str, str], Callable[[dict[str, Any]], None]]] = 
     "a property": ({}, _other_timeout),
     "RedisHost": ({"RedisHost": "other.example"}, lambda _: None),
     "RedisPort": ({"RedisPort": "6380"}, lambda _: None),
+    "RedisMode": ({"RedisMode": "cluster"}, lambda _: None),
     "RedisTls": ({"RedisTls": "false"}, lambda _: None),
     "RedisSecretArn": ({"RedisSecretArn": REDIS_SECRET}, lambda _: None),
     "GateReplicaAcks": ({"GateReplicaAcks": "1"}, lambda _: None),
