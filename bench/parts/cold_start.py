@@ -14,8 +14,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -62,15 +60,6 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Size:
-    """The size of a function with its layers: as downloaded, and unpacked."""
-
-    zipped: int
-    unpacked: int
-    compiled_files: int
-
-
-@dataclass(frozen=True)
 class Lab:
     """What the environments are started in."""
 
@@ -100,15 +89,12 @@ def run() -> Part:
         site = start_site(processes, workspace)
         _open_campaigns(site)
         lab = Lab(processes, workspace, site.environment())
-        before = {name: size(function) for name, function in functions.items()}
         starts: dict[str, list[Start]] = {name: [] for name in functions}
         for number in range(sized(STARTS)):
             for name, function in functions.items():
                 starts[name].append(lab.start(function, number))
         peaks = {name: lab.peak_bytes(function) for name, function in functions.items() if name != BARE}
-        if before != {name: size(function) for name, function in functions.items()}:
-            raise LocalStackError("The artefacts changed while they were measured.")
-    return Part(figures(starts, peaks[FIRSTCOME]), [table(starts, before, peaks)])
+    return Part(figures(starts, peaks[FIRSTCOME]), [table(starts, peaks)])
 
 
 def figures(starts: Mapping[str, Sequence[Start]], peak_bytes: int) -> dict[str, float]:
@@ -124,7 +110,7 @@ def figures(starts: Mapping[str, Sequence[Start]], peak_bytes: int) -> dict[str,
     }
 
 
-def table(starts: Mapping[str, Sequence[Start]], sizes: Mapping[str, Size], peaks: Mapping[str, int]) -> Table:
+def table(starts: Mapping[str, Sequence[Start]], peaks: Mapping[str, int]) -> Table:
     """All of it in one table."""
     bare = statistics.median(start.init_ms for start in starts[BARE])
     rows = [
@@ -134,13 +120,10 @@ def table(starts: Mapping[str, Sequence[Start]], sizes: Mapping[str, Size], peak
             f"{statistics.median(start.init_ms for start in taken) - bare:.0f}",
             _spread([start.answer_ms for start in taken]),
             f"{peaks[name] / MIB:.1f}" if name in peaks else "",
-            f"{sizes[name].zipped / 1e6:.2f}",
-            f"{sizes[name].unpacked / 1e6:.2f}",
-            f"{sizes[name].compiled_files:,}",
         ]
         for name, taken in starts.items()
     ]
-    columns = ["", "init ms", "beyond ms", "first answer ms", "peak MB", "zipped MB", "unpacked MB", ".pyc files"]
+    columns = ["", "init ms", "beyond ms", "first answer ms", "peak MB"]
     return Table("Cold start of the apply function", columns, rows, _NOTE)
 
 
@@ -200,19 +183,6 @@ def _expect(environment: Environment, user: str, statuses: set[int]) -> None:
         raise LocalStackError(f"The function answered {done.payload}\n{environment.function_log}")
 
 
-def size(function: BuiltFunction) -> Size:
-    """The size of a function with its layers, zipped as SAM zips it."""
-    folders = [function.folder, *function.layers]
-    files = [(number, path) for number, folder in enumerate(folders) for path in folder.rglob("*") if path.is_file()]
-    with tempfile.TemporaryFile() as target:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-            for number, path in files:
-                archive.write(path, f"{number}{path}")
-        zipped = target.tell()
-    compiled = sum(path.suffix == ".pyc" for _, path in files)
-    return Size(zipped, sum(path.stat().st_size for _, path in files), compiled)
-
-
 @contextmanager
 def _no_trace_of_xray() -> Iterator[None]:
     """Remove the folder that the X-Ray SDK makes outside the clone, unless it was there."""
@@ -231,6 +201,5 @@ first answer: init and one accepted request, on a real Redis and an SQS endpoint
 peak: peak memory of the process (VmHWM, in 2^20 bytes) after {REQUESTS:,} requests, half of them accepted.
 compiled: with .pyc files of all its packages. as built: as `sam build` leaves it, without; /var/task is read-only on
 Lambda, so each start compiles it again. The boto3 of the runtime counts as compiled in all rows.
-Sizes: the function and its layers, without the runtime's boto3.
 Not in here: the download of the code, and Lambda's limit to a share of a CPU. Not measured: SnapStart, with which an
 environment on AWS starts from a snapshot of an initialized one."""

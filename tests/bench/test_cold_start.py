@@ -1,11 +1,8 @@
-"""The arithmetic of the cold starts, and the sizes of what is shipped."""
-
-from pathlib import Path
+"""The arithmetic of the cold starts."""
 
 import pytest
 
-from bench.parts.cold_start import AS_BUILT, BARE, COMPILED, FIRSTCOME, Size, Start, figures, size, table
-from local.deployment.lambda_emulator import BuiltFunction
+from bench.parts.cold_start import AS_BUILT, BARE, COMPILED, FIRSTCOME, Start, figures, table
 
 _STARTS = {
     BARE: [Start(40, 1)] * 3,
@@ -28,21 +25,8 @@ def test_the_figures_are_ratios_of_medians() -> None:
 
 
 def test_the_table_has_a_row_for_each_that_took_part_and_a_cell_for_each_column() -> None:
-    sizes = dict.fromkeys(_STARTS, Size(2_500_000, 10_000_000, 504))
-    made = table(_STARTS, sizes, {FIRSTCOME: 40 * 1024 * 1024})
+    made = table(_STARTS, {FIRSTCOME: 40 * 1024 * 1024})
     assert [row[0] for row in made.rows] == list(_STARTS)
     assert {len(row) for row in made.rows} == {len(made.columns)}
     assert made.rows[1][1:4] == ["60 (50-70)", "20", "80 (60-90)"]
     assert [row[4] for row in made.rows] == ["", "40.0", "", ""]
-
-
-def test_the_size_counts_the_function_and_its_layers(tmp_path: Path) -> None:
-    task, layer = tmp_path / "task", tmp_path / "layer"
-    (layer / "python" / "__pycache__").mkdir(parents=True)
-    task.mkdir()
-    (task / "app.py").write_bytes(b"x" * 1_000)
-    (layer / "python" / "a.py").write_bytes(b"y" * 2_000)
-    (layer / "python" / "__pycache__" / "a.cpython-313.pyc").write_bytes(b"z" * 3_000)
-    found = size(BuiltFunction("F", task, "app.lambda_handler", [layer], 6, 512))
-    assert (found.unpacked, found.compiled_files) == (6_000, 1)
-    assert 0 < found.zipped < 6_000

@@ -120,15 +120,9 @@ def run_rush(site: Site, plan: Plan, campaign: str, files: Files, progress: Prog
         watch = Watch(site, plan, campaign, all_users(plan), files, ledger)
         send(watch, progress)
         await_drain(gate, watch, progress)
-        evidence = Evidence(
-            campaign,
-            plan.capacity,
-            watch.answers,
-            read_rows(ledger, campaign),
-            read_gate(gate, campaign),
-            applicants=plan.users,
-        )
-    return Outcome(plan, watch.answers, watch.drained_at, check(evidence))
+        rows, claims = read_rows(ledger, campaign), read_gate(gate, campaign)
+    verdict = check(Evidence(campaign, plan.capacity, watch.answers, rows, claims, applicants=plan.users))
+    return Outcome(plan, watch.answers, watch.drained_at, verdict)
 
 
 def all_users(plan: Plan) -> list[str]:
@@ -241,14 +235,13 @@ def _locust(watch: Watch) -> Program:
     tokens.touch(mode=0o600)
     tokens.write_text("".join(f"{signer.sign(user)}\n" for user in watch.users), encoding="ascii")
     at_a_time = str(min(watch.plan.concurrency, len(watch.users)))
-    options = [
-        *("--locustfile", str(ROOT / "verify" / "rush" / "locustfile.py"), "--headless", "--only-summary"),
+    command = [
+        *(sys.executable, "-m", "locust", "--locustfile", str(ROOT / "verify" / "rush" / "locustfile.py")),
+        *("--headless", "--only-summary", "--html", str(watch.files.report)),
         *("--host", stack.api_url, "--users", at_a_time, "--spawn-rate", at_a_time),
         *("--campaign", watch.campaign, "--tokens", str(tokens), "--answers", str(watch.files.answers)),
-        *("--html", str(watch.files.report)),
     ]
     environment = {**workspace.service_environment(), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "locust", *options]
     return Program("locust", command, environment, workspace.temporary, workspace.log("locust"))
 
 
