@@ -340,7 +340,7 @@ def test_the_bounds_of_a_parameter_are_those_that_are_kept(
     "text",
     [
         *("demo", "Demo", "-", "a" * 63, "a" * 64, "0123456789ABCDEF", "I" * 16, "A" * 15),
-        *("", "\u3000", "a\x00", "\ud800", "\u202d", "u" * 129, "n" * 201),
+        *("", "\u3000", "a\x00", "\u202d", "u" * 129, "n" * 201),
     ],
 )
 def test_the_patterns_are_the_rules_of_the_domain(schema: str, is_valid: Callable[[object], bool], text: str) -> None:

@@ -12,11 +12,14 @@ _LAST = "9999-12-30T00:00:00Z"
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Mend the body of a campaign that is meant to be valid; what is meant to be wrong stays as it is."""
-    is_campaign = case.operation.definition.raw.get("operationId") == "putCampaign"
-    is_valid = case.meta is not None and case.meta.generation.mode.is_positive
-    if is_campaign and is_valid and isinstance(case.body, dict):
+    """Mend a request that is meant to be valid; what is meant to be wrong stays as it is."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    name = case.operation.definition.raw.get("operationId")
+    if name == "putCampaign" and isinstance(case.body, dict):
         case.body = _mended(case.body)
+    if name == "lookUpClaim":
+        case.query = {"user_id": (case.query or {}).get("user_id", "alice")}
 
 
 def _mended(body: dict[str, Any]) -> dict[str, Any]:
