@@ -59,14 +59,14 @@ class Visitors:
 
     def operator(self, name: str = "olga") -> Page:
         """Open the console, signed in as an operator."""
-        page = self.visitor(self._session("operator", name))
+        page = self.visitor(self.session("operator", name))
         self.open_console(page)
         expect(page.get_by_role("heading", name="Campaigns")).to_be_visible()
         return page
 
     def user(self, campaign_id: str, name: str, script: str = "", **options: Any) -> Page:
         """Open a campaign's claim page on a phone, signed in."""
-        page = self.visitor(self._session("user", name) + script, viewport=PHONE, **options)
+        page = self.visitor(self.session("user", name) + script, viewport=PHONE, **options)
         self.open_claim_page(page, campaign_id)
         expect(page.locator("#who")).to_contain_text(name)
         return page
@@ -79,8 +79,8 @@ class Visitors:
         """Go to a campaign's claim page."""
         page.goto(f"{self.service.stack.api_url}/campaigns/{campaign_id}/claim")
 
-    def _session(self, role: str, name: str) -> str:
-        """A script that signs in without asking the issuer; a few tests do ask it, see `sign_in`."""
+    def session(self, role: str, name: str) -> str:
+        """Write a script that signs in without asking the issuer; a few tests do ask it, see `sign_in`."""
         scope = OPERATOR if role == "operator" else None
         hour = 3_600_000
         session = {"access_token": self.service.token(name, scope=scope), "refresh_token": "", "user": name}

@@ -5,15 +5,17 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visitors, sign_in
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import Service, campaign_body
 from tests.factories import a_campaign_id, a_user_id
 
 type Check = Callable[[Page, str], None]
@@ -101,7 +103,7 @@ def test_a_campaign_is_made_opened_and_watched_until_it_is_sold_out(
     assert [row[0] for row in service.rows(campaign_id)] == list(range(1, 121))
 
 
-def test_an_id_that_is_taken_is_not_changed_by_making_it_again(visitors: Visitors, service: Service) -> None:
+def test_an_id_that_is_taken_is_said_in_the_form_and_what_was_typed_stays(visitors: Visitors, service: Service) -> None:
     campaign_id = service.campaign(name="The first")
     page = visitors.operator()
     page.get_by_role("button", name="New campaign").click()
@@ -109,9 +111,65 @@ def test_an_id_that_is_taken_is_not_changed_by_making_it_again(visitors: Visitor
     form.get_by_label("Id").fill(campaign_id)
     form.get_by_label("Name").fill("The second")
     form.get_by_role("button", name="Continue").click()
+    form.get_by_role("button", name="Create").click()
 
-    expect(page.get_by_role("alert").filter(has_text="already")).to_be_visible()
+    expect(form.get_by_role("alert")).to_contain_text(f"There is a campaign {campaign_id} already")
+    expect(form.get_by_label("Id")).to_be_focused()
     assert service.call("GET", f"/campaigns/{campaign_id}").body["name"] == "The first"
+    another = a_campaign_id()
+    form.get_by_label("Id").fill(another)
+    form.get_by_role("button", name="Continue").click()
+    form.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", name="The second")).to_be_visible()
+    assert service.call("GET", f"/campaigns/{another}").body["name"] == "The second"
+
+
+def test_a_new_campaign_opens_at_the_next_full_hour_and_enter_is_enough(visitors: Visitors, service: Service) -> None:
+    page = visitors.operator()
+    page.get_by_role("button", name="New campaign").click()
+    form = page.get_by_role("dialog")
+    suffix = a_campaign_id()[-8:]
+    form.get_by_label("Name").fill(f"Café  Sale {suffix}")
+    campaign_id = f"cafe-sale-{suffix}"
+    expect(form.get_by_label("Id")).to_have_value(campaign_id)
+    opens = datetime.fromisoformat(form.get_by_label("Opens").input_value()).replace(tzinfo=ZoneInfo("Asia/Seoul"))
+    assert (opens.minute, opens.second) == (0, 0)
+    assert timedelta(0) < opens - datetime.now(UTC) <= timedelta(hours=1)
+    form.get_by_label("Name").press("Enter")
+
+    expect(form).to_contain_text("Asia/Seoul")
+    form.get_by_role("button", name="Create").press("Enter")
+    expect(page.get_by_role("heading", name="not open yet")).to_be_visible()
+    made = service.call("GET", f"/campaigns/{campaign_id}").body
+    assert datetime.fromisoformat(made["opens_at"]) == opens
+
+
+def test_a_campaign_that_opens_at_once_says_so_before_it_is_made(visitors: Visitors) -> None:
+    page = visitors.operator()
+    page.get_by_role("button", name="New campaign").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name").fill("At once")
+    form.get_by_label("Opens").fill("2020-01-01T09:00:00")
+    form.get_by_role("button", name="Continue").click()
+
+    expect(form).to_contain_text("It opens immediately")
+    page.keyboard.press("Escape")
+    expect(form.get_by_label("Name")).to_have_value("At once")
+
+
+def test_a_time_that_the_clocks_skip_is_not_shifted_in_silence(visitors: Visitors) -> None:
+    page = visitors.visitor(visitors.session("operator", "olga"), timezone_id="Europe/Berlin")
+    visitors.open_console(page)
+    page.get_by_role("button", name="New campaign").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name").fill("In spring")
+    form.get_by_label("Opens").fill("2098-03-30T02:30:00")
+    form.get_by_label("Closes").fill("2099-01-01T09:00:00")
+    form.get_by_role("button", name="Continue").click()
+
+    expect(form.get_by_label("Opens")).to_be_focused()
+    told = "There is no such time in Europe/Berlin: the clocks go forward then."
+    expect(form.get_by_label("Opens")).to_have_js_property("validationMessage", told)
 
 
 def test_a_campaign_that_would_close_before_it_opens_is_not_sent(visitors: Visitors) -> None:
@@ -147,16 +205,49 @@ def test_the_capacity_is_changed_but_not_below_what_is_accepted(visitors: Visito
     for user in ("ann", "bob"):
         service.apply(campaign_id, user)
     page = _open(visitors, campaign_id)
+    _figure(page, "accepted").to_have_text("2")
 
-    for capacity, outcome in (("1", "more coupons than this capacity"), ("5", "The campaign was changed")):
-        page.get_by_role("button", name="Change…").click()
-        page.get_by_role("dialog").get_by_label("Capacity").fill(capacity)
-        page.get_by_role("dialog").get_by_role("button", name="Continue").click()
-        page.get_by_role("dialog").get_by_role("button", name="Change", exact=True).click()
-        expect(page.get_by_text(outcome)).to_be_visible()
+    page.get_by_role("button", name="Change…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Capacity").fill("1")
+    form.get_by_role("button", name="Continue").click()
+    expect(form.get_by_label("Capacity")).to_be_focused()
+    form.get_by_label("Capacity").fill("5")
+    form.get_by_role("button", name="Continue").click()
+    expect(form).to_contain_text("Capacity 2 → 5")
+    form.get_by_role("button", name="Change", exact=True).click()
 
+    expect(page.get_by_text("The campaign was changed. Capacity 2 → 5")).to_be_visible()
     _figure(page, "remaining").to_have_text("3")
     assert service.call("GET", f"/campaigns/{campaign_id}").body["capacity"] == 5
+
+
+def test_nobody_undoes_the_change_of_another_operator_unseen(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign(name="Spring sale", capacity=450)
+    page = _open(visitors, campaign_id)
+    page.get_by_role("button", name="Change…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name").fill("Spring clearance")
+    theirs = campaign_body(name="Spring sale", capacity=900, closes_at="2098-01-01T00:00:00.000Z")
+    assert service.as_operator("PUT", f"/campaigns/{campaign_id}", theirs).status == 200
+    form.get_by_role("button", name="Continue").click()
+    form.get_by_role("button", name="Change", exact=True).click()
+
+    expect(form.get_by_role("alert")).to_contain_text(
+        re.compile(r"operator changed it \d+ s ago: Capacity 450 → 900; Closes")
+    )
+    expect(form.get_by_label("Name")).to_have_value("Spring clearance")
+    expect(form.get_by_label("Capacity")).to_have_value("900")
+    assert service.call("GET", f"/campaigns/{campaign_id}").body["name"] == "Spring sale"
+    form.get_by_role("button", name="Continue").click()
+    expect(form.get_by_text("Name Spring sale → Spring clearance")).to_be_visible()
+    expect(form.get_by_text("Capacity")).to_be_hidden()
+    form.get_by_role("button", name="Change", exact=True).click()
+
+    expect(page.get_by_role("heading", name="Spring clearance")).to_be_visible()
+    now = service.call("GET", f"/campaigns/{campaign_id}").body
+    expected = ("Spring clearance", 900, "2098-01-01T00:00:00.000Z")
+    assert (now["name"], now["capacity"], now["closes_at"]) == expected
 
 
 def test_a_campaign_is_paused_and_resumed_and_only_when_it_is_confirmed(visitors: Visitors, service: Service) -> None:

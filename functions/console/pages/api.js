@@ -19,12 +19,12 @@ const PATIENCE_MS = 20_000;
  * Send one request. It never throws: no answer is an answer too.
  * @param {string} method
  * @param {string} path relative to the API
- * @param {{token?: string, body?: unknown, clock?: ServerClock}} [options]
+ * @param {{token?: string, body?: unknown, clock?: ServerClock, preconditions?: Record<string, string>}} [options]
  * @returns {Promise<Answer>}
  */
-export async function call(method, path, { token, body, clock } = {}) {
+export async function call(method, path, { token, body, clock, preconditions } = {}) {
   /** @type {Record<string, string>} */
-  const headers = {};
+  const headers = { ...preconditions };
   if (token) {
     headers.Authorization = `Bearer ${token}`;
   }

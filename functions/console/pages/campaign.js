@@ -2,8 +2,9 @@
 import { BASE, call } from "./api.js";
 import { Chart } from "./chart.js";
 import { ServerClock } from "./clock.js";
-import { askForCampaign, confirmed, tell } from "./dialogs.js";
+import { confirmed, tell } from "./dialogs.js";
 import { make, say, sleep } from "./dom.js";
+import { differences, editCampaign } from "./edit.js";
 import { badge, grouped, shortTime } from "./list.js";
 import { kindOf, operate } from "./poller.js";
 import { Series } from "./series.js";
@@ -12,6 +13,9 @@ import { Series } from "./series.js";
 /** @typedef {import("./poller.js").Reading} Reading */
 
 const NEWEST = 10;
+
+/** @type {Record<string, string>} what an operator did, by the audit trail's name of it */
+const DONE = { create: "created", change: "changed", pause: "paused", resume: "resumed" };
 
 /** @type {Map<string, Series>} what was seen of each campaign, for as long as the page is open */
 const histories = new Map();
@@ -179,26 +183,44 @@ export class CampaignView {
     }
   }
 
-  openNow() {
+  async openNow() {
     // By the server's clock, which is known to half a second: a moment ago.
     const opens_at = new Date(this.clock.now() - 1000).toISOString();
-    return this.put("Open the campaign now?", "Users can claim from this moment on.", "Open now", { opens_at });
+    if (await confirmed("Open the campaign now?", "Users can claim from this moment on.", "Open now")) {
+      const refusal = await this.save({ ...this.campaign, opens_at });
+      this.conclude(refusal ? `Not done. ${refusal.problem}` : "The campaign was opened.", !refusal);
+    }
   }
 
   async change() {
-    const fields = await askForCampaign("Change the campaign", "Continue", this.campaign);
-    if (fields) {
-      const text = `${fields.name}: ${grouped(fields.capacity)} coupons, from ${shortTime(fields.opens_at)} to ${shortTime(fields.closes_at)}.`;
-      await this.put("Change the campaign?", text, "Change", fields);
+    const task = { title: "Change the campaign", verb: "Change", given: this.campaign, accepted: this.stats?.accepted ?? 0 };
+    const changed = await editCampaign({ ...task, save: (fields) => this.save(fields) });
+    if (changed) {
+      this.conclude(`The campaign was changed. ${differences(changed.before, changed.after).join("; ")}`, true);
     }
   }
 
-  /** @param {string} question @param {string} text @param {string} verb @param {Record<string, unknown>} changes */
-  async put(question, text, verb, changes) {
-    const { name, capacity, opens_at, closes_at } = { ...this.campaign, ...changes };
-    if (await confirmed(question, text, verb)) {
-      this.report(await operate("PUT", this.path, { name, capacity, opens_at, closes_at }), "The campaign was changed.");
+  /** @param {any} fields @returns {Promise<import("./edit.js").Refusal | null>} */
+  async save(fields) {
+    const { name, capacity, opens_at, closes_at, version } = fields;
+    const answer = await operate("PUT", this.path, { name, capacity, opens_at, closes_at }, { "If-Match": `"${version}"` });
+    const { current } = answer.body;
+    if (answer.code !== "version_conflict" || !current) {
+      return refusalOf(answer);
     }
+    return { problem: `${await this.changeSince(version)} What you typed is kept; all else is shown as it is now.`, current };
+  }
+
+  /** @param {number} version @returns {Promise<string>} what others did to the campaign after that version */
+  async changeSince(version) {
+    const answer = await operate("GET", `${this.path}/events?limit=20`);
+    const later = (answer.body.events ?? []).filter((/** @type {any} */ event) => event.after?.version > version).reverse();
+    const told = later.map((/** @type {any} */ { actor, action, at, before, after }) => {
+      const changes = before ? differences(before, after).join("; ") : "";
+      const seconds = Math.max(0, Math.round((this.clock.now() - Date.parse(at)) / 1000));
+      return `${actor} ${DONE[action] ?? "changed"} it ${agoText(seconds)}${changes && `: ${changes}`}.`;
+    });
+    return told.join(" ") || "Another operator has changed it.";
   }
 
   async pause() {
@@ -231,8 +253,13 @@ export class CampaignView {
 
   /** @param {Answer} answer @param {string} success */
   report(answer, success) {
-    const isDone = answer.status === 200 || answer.status === 201;
-    tell(this.result, isDone ? "good" : "bad", isDone ? success : refusalText(answer));
+    const refusal = refusalOf(answer);
+    this.conclude(refusal?.problem ?? success, !refusal);
+  }
+
+  /** @param {string} text @param {boolean} isDone */
+  conclude(text, isDone) {
+    tell(this.result, isDone ? "good" : "bad", text);
     this.refresh();
   }
 
@@ -242,10 +269,13 @@ export class CampaignView {
   }
 }
 
-/** @param {Answer} answer to an action @returns {string} */
-export function refusalText(answer) {
+/** @param {Answer} answer to an action @returns {{problem: string, field?: string} | null} null: it was done */
+export function refusalOf(answer) {
+  if (answer.status === 200 || answer.status === 201) {
+    return null;
+  }
   const texts = {
-    network: "No answer came, so it is not known whether it was done. Look at the figures, then repeat it: that does no harm.",
+    network: "No answer came, so it is not known whether it was done. Repeating it does no harm.",
     busy: "Too many requests at the moment. Nothing was changed; try again.",
     unavailable: "The service answers 503: Redis, MySQL or the queue did not answer, or the gate is lost. Repeating it does no harm.",
     expired: "The session has ended. Sign in again; nothing was changed.",
@@ -254,8 +284,12 @@ export function refusalText(answer) {
     failed: "",
   };
   const detail = answer.body.detail ?? answer.body.message ?? `The service answered ${answer.status}.`;
-  return texts[kindOf(answer)] || `Not done: ${detail}`;
+  const field = answer.code === "capacity_below_accepted" ? "capacity" : answer.body.errors?.[0]?.field;
+  return { problem: texts[kindOf(answer)] || `Not done: ${detail}`, field };
 }
+
+/** @param {number} seconds */
+const agoText = (seconds) => (seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`);
 
 /** @param {number} count */
 const claims = (count) => (count === 1 ? "1 claim was" : `${grouped(count)} claims were`);

@@ -1,9 +1,8 @@
 // The console: which view is shown, whether what it shows is fresh, and who is signed in.
-import { call } from "./api.js";
-import { CampaignView, refusalText } from "./campaign.js";
-import { askForCampaign, confirmed } from "./dialogs.js";
+import { CampaignView, refusalOf } from "./campaign.js";
 import { byId, make, say } from "./dom.js";
-import { ListView, grouped, shortTime } from "./list.js";
+import { differences, editCampaign } from "./edit.js";
+import { ListView } from "./list.js";
 import { config, session, signIn, signOut } from "./oidc.js";
 import { Poller, kindOf, operate } from "./poller.js";
 
@@ -98,32 +97,23 @@ function leave() {
 }
 
 async function create() {
-  const fields = await askForCampaign("New campaign", "Continue", {});
-  if (!fields) {
-    return;
-  }
-  const { campaign_id, name, capacity, opens_at, closes_at } = fields;
-  // A PUT would change a campaign that is there already.
-  const found = await call("GET", `campaigns/${campaign_id}`);
-  if (found.code !== "campaign_not_found") {
-    complain(found.status === 200 ? `There is a campaign ${campaign_id} already.` : refusalText(found));
-    return;
-  }
-  const text = `${name}: ${grouped(capacity)} coupons, from ${shortTime(opens_at)} to ${shortTime(closes_at)}.`;
-  if (!(await confirmed(`Create ${campaign_id}?`, text, "Create"))) {
-    return;
-  }
-  const answer = await operate("PUT", `campaigns/${campaign_id}`, { name, capacity, opens_at, closes_at });
-  if (answer.status === 200 || answer.status === 201) {
-    location.hash = `#/campaigns/${campaign_id}`;
-  } else {
-    complain(refusalText(answer));
+  const made = await editCampaign({ title: "New campaign", verb: "Create", given: null, accepted: 0, save: saveNew });
+  if (made) {
+    location.hash = `#/campaigns/${made.after.campaign_id}`;
   }
 }
 
-/** @param {string} text */
-function complain(text) {
-  byId("main").prepend(make("p", { class: "note bad", role: "alert" }, text));
+/** @param {import("./edit.js").Fields} fields */
+async function saveNew(fields) {
+  const { campaign_id, name, capacity, opens_at, closes_at } = fields;
+  const body = { name, capacity, opens_at, closes_at };
+  const answer = await operate("PUT", `campaigns/${campaign_id}`, body, { "If-None-Match": "*" });
+  if (answer.code !== "version_conflict") {
+    return refusalOf(answer);
+  }
+  // The answer to the first try may have been lost: then this very campaign is there.
+  const isThisOne = answer.body.current && differences(fields, answer.body.current).length === 0;
+  return isThisOne ? null : { problem: `There is a campaign ${campaign_id} already.`, field: "campaign_id" };
 }
 
 /** @returns {Promise<ListView | CampaignView>} the view that the address names */

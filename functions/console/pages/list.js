@@ -18,6 +18,14 @@ export function shortTime(instant) {
   return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(instant));
 }
 
+/** @param {string} instant @returns {string} with its zone: for what an operator is about to do */
+export function longTime(instant) {
+  return `${shortTime(instant)} (${timeZone()})`;
+}
+
+/** @returns {string} this computer's */
+export const timeZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
+
 /** @param {keyof typeof STATES} state */
 export function badge(state) {
   return make("span", { class: `badge ${state}` }, STATES[state]);

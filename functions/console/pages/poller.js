@@ -13,14 +13,15 @@ const LATE_MS = 5000;
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
+ * @param {Record<string, string>} [preconditions] headers: If-Match, If-None-Match
  * @returns {Promise<Answer>}
  */
-export async function operate(method, path, body) {
-  const answer = await call(method, path, { token: await token("operator"), body });
+export async function operate(method, path, body, preconditions) {
+  const answer = await call(method, path, { token: await token("operator"), body, preconditions });
   if (answer.status !== 401 || !(await renew("operator"))) {
     return answer;
   }
-  return call(method, path, { token: session("operator")?.access_token ?? "", body });
+  return call(method, path, { token: session("operator")?.access_token ?? "", body, preconditions });
 }
 
 /**
