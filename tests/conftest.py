@@ -35,13 +35,11 @@ from local.services.ports import free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
 from tests.e2e.conftest import Service
+from tests.redis_cluster import RedisTestCluster, start_cluster
+from tests.timeouts import PATIENT
 
 # What only MySQL has, and MariaDB has not: these tests need such a server.
 collect_ignore = [] if os.environ.get("MYSQL_URL") else ["integration/test_real_mysql.py"]
-
-
-PATIENT = Timeouts(5, 5, 5)
-"""Test machines are busy."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +139,19 @@ def redis_server(redis_port: int) -> Iterator[RedisTestServer]:
         client.flushall()
         client.script_flush()
         yield RedisTestServer(redis_port, client)
+
+
+@pytest.fixture(scope="session")
+def running_cluster(processes: Processes, workspace: Workspace) -> RedisTestCluster:
+    """The Redis cluster of this test run."""
+    return start_cluster(processes, workspace)
+
+
+@pytest.fixture
+def redis_cluster(running_cluster: RedisTestCluster) -> RedisTestCluster:
+    """An empty Redis cluster."""
+    running_cluster.flush()
+    return running_cluster
 
 
 @pytest.fixture(scope="session")

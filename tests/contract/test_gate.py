@@ -16,6 +16,7 @@ from tests.conftest import RedisTestServer
 from tests.factories import FAR_AHEAD, LONG_AGO, a_campaign, a_campaign_id, a_claim, a_user_id
 from tests.fakes import FakeClock, MemoryGate
 from tests.gate_user import make_gate_user
+from tests.redis_cluster import RedisTestCluster
 
 
 class GateWorld(Protocol):
@@ -59,12 +60,28 @@ class RedisWorld:
         self.server.client.delete(GateKeys(campaign_id).claims)
 
 
-@pytest.fixture(params=["memory", "redis", "redis as the user of the stack's own gate"])
+class ClusterWorld:
+    """The adapter on a real cluster."""
+
+    def __init__(self, cluster: RedisTestCluster) -> None:
+        self.cluster = cluster
+        self.gate: Gate = cluster.gate()
+
+    def lose(self) -> None:
+        self.cluster.flush()
+
+    def lose_claims(self, campaign_id: str) -> None:
+        self.cluster.owner(campaign_id).delete(GateKeys(campaign_id).claims)
+
+
+@pytest.fixture(params=["memory", "redis", "redis as the user of the stack's own gate", "cluster"])
 def world(request: pytest.FixtureRequest) -> GateWorld:
     """Each world, one after the other; the service has been set up, and has no campaign."""
     made: GateWorld
     if request.param == "memory":
         made = MemoryWorld()
+    elif request.param == "cluster":
+        made = ClusterWorld(request.getfixturevalue("redis_cluster"))
     else:
         made = RedisWorld(request.getfixturevalue("redis_server"), as_gate_user="user" in request.param)
     made.gate.register([])
