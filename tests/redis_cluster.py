@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
@@ -14,7 +13,7 @@ from firstcome.adapters.redis.credentials import GateCredentials
 from firstcome.adapters.redis.gate import GateKeys, RedisGate
 from firstcome.settings import RedisSettings
 from local.deployment.workspace import Workspace
-from local.services.ports import HOST, free_port, with_free_port
+from local.services.ports import HOST, free_port
 from local.services.processes import Processes, Program
 from local.services.programs import find_program
 from tests.timeouts import PATIENT
@@ -63,8 +62,7 @@ class RedisTestCluster:
 
 def start_cluster(processes: Processes, workspace: Workspace) -> RedisTestCluster:
     """Start three nodes and make a cluster of them."""
-    ports = [with_free_port(partial(_start, processes, workspace, number)) for number in range(3)]
-    nodes = tuple(redis.Redis(port=port) for port in ports)
+    nodes = tuple(_start(processes, workspace, number, free_port()) for number in range(3))
     for number, node in enumerate(nodes):
         node.execute_command("CLUSTER ADDSLOTS", *range(number * SLOTS // 3, (number + 1) * SLOTS // 3))
         for other in nodes:
@@ -77,7 +75,7 @@ def start_cluster(processes: Processes, workspace: Workspace) -> RedisTestCluste
     return RedisTestCluster(nodes)
 
 
-def _start(processes: Processes, workspace: Workspace, number: int, port: int) -> int:
+def _start(processes: Processes, workspace: Workspace, number: int, port: int) -> "redis.Redis":
     name = f"redis-node-{number}"
     folder = workspace.data / name
     folder.mkdir(exist_ok=True)
@@ -93,7 +91,7 @@ def _start(processes: Processes, workspace: Workspace, number: int, port: int) -
     command = [find_program("redis-server", "valkey-server"), *options]
     log = workspace.log(name)
     processes.start(Program(name, command, workspace.service_environment(), folder, log, port))
-    return port
+    return redis.Redis(port=port)
 
 
 def _is_complete(node: "redis.Redis") -> bool:
