@@ -20,11 +20,18 @@ from firstcome.domain.campaign import (
 from firstcome.domain.campaign_input import InvalidCampaign, json_object, parse_campaign
 from firstcome.domain.claim import USER_ID_MAX, is_coupon_code, is_user_id
 from firstcome.domain.errors import FirstcomeError, LedgerSchemaError
-from firstcome.domain.gate import GateState
 from firstcome.domain.refusal import Refusal, Refused
 from firstcome.domain.text import RULE
 from firstcome.http_api import Answer, Event, ProblemError, Request, for_operators
-from firstcome.representation import coupon_body, etag_of, event_body, found_body, listed_body, seen_body
+from firstcome.representation import (
+    coupon_body,
+    etag_of,
+    event_body,
+    found_body,
+    listed_body,
+    rebuilt_body,
+    seen_body,
+)
 from firstcome.service import audit
 from firstcome.service.campaigns import Precondition, Saved, VersionConflict
 from firstcome.service.rebuild import StillUnderWay
@@ -206,16 +213,7 @@ def _rebuild(request: Request) -> Answer | Refused:
         return outcome
     if isinstance(outcome, StillUnderWay):
         return Refused(Refusal.QUEUE_NOT_EMPTY)
-    did = {
-        "campaign_id": request.campaign_id,
-        "rebuilt": outcome.found is not GateState.WHOLE,
-        "gate_was": outcome.found.value,
-        "issued": outcome.issued,
-        "overflow": outcome.overflow,
-        "resent": outcome.resent,
-        "free_sequences": outcome.free,
-        "highest_sequence": outcome.highest,
-    }
+    did = rebuilt_body(request.campaign_id, outcome)
     audit.record(bootstrap.ledger(), request.user_id, "rebuild", request.campaign_id, did)
     return http_api.ok(did)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from firstcome.domain.campaign import CampaignState, Phase
+from firstcome.domain.gate import GateState
 from firstcome.domain.times import to_rfc3339
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from firstcome.domain.gate import GateView
     from firstcome.service.campaigns import Seen
     from firstcome.service.lookup import Found
+    from firstcome.service.rebuild import Rebuilt
 
 
 def campaign_body(campaign_id: str, campaign: Campaign | None, view: GateView | None) -> dict[str, Any]:
@@ -86,6 +88,20 @@ def event_body(event: CampaignEvent) -> dict[str, Any]:
         "action": event.action,
         "before": event.before,
         "after": event.after,
+    }
+
+
+def rebuilt_body(campaign_id: str, rebuilt: Rebuilt) -> dict[str, Any]:
+    """Write what a rebuild did."""
+    return {
+        "campaign_id": campaign_id,
+        "rebuilt": rebuilt.found is not GateState.WHOLE,
+        "gate_was": rebuilt.found,
+        "issued": rebuilt.issued,
+        "overflow": rebuilt.overflow,
+        "resent": rebuilt.resent,
+        "free_sequences": rebuilt.free,
+        "highest_sequence": rebuilt.highest,
     }
 
 
