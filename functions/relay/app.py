@@ -30,7 +30,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # no
     if any(did.values()):
         logger().warning("relayed", extra=did)
     for campaign_id, number in report.missing.items():
-        logger().error("claims are missing from the ledger", extra={"campaign_id": campaign_id, "missing": number})
+        logger().warning("claims are missing from the ledger", extra={"campaign_id": campaign_id, "missing": number})
     for failure in report.failures:
         # Without its message, which may name a user.
         where = traceback.extract_tb(failure.error.__traceback__)[-1]

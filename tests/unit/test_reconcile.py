@@ -314,6 +314,13 @@ class TestVersions:
         assert service.gate.states == {}
         assert _ask(service) == Refused(Refusal.ARCHIVED)
 
+    def test_a_gate_that_forgot_what_is_archived_is_told_again(self, service: Service) -> None:
+        service.ledger.archive("demo")
+        service.gate.archive("demo")
+        service.gate.archived_ids.clear()
+        service.relay()
+        assert service.gate.archived_ids == {"demo"}
+
     def test_what_was_archived_stays_so_when_the_ledger_goes_back(self, service: Service) -> None:
         before = service.ledger.records["demo"]
         service.ledger.archive("demo")

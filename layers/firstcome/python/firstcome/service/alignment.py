@@ -33,14 +33,23 @@ class Alignment:
         known = self.gate.campaign_ids()
         if known is not None:
             return known
-        after = ""
-        while archived := self.ledger.archived_ids(after, _PAGE):
-            self.gate.register_archived(archived)
-            after = archived[-1]
+        self._register_archived()
         active = [record.campaign.campaign_id for record in self.ledger.active_campaigns()]
         # Last, because it is what tells that all is known again.
         self.gate.register(active)
         return active
+
+    def restore_archived(self) -> None:
+        """Tell the gate which campaigns are archived if it has forgotten that alone. Raises as `register_all` does."""
+        first = self.ledger.archived_ids("", 1)
+        if first and not self.gate.archived(first[0]):
+            self._register_archived()
+
+    def _register_archived(self) -> None:
+        after = ""
+        while archived := self.ledger.archived_ids(after, _PAGE):
+            self.gate.register_archived(archived)
+            after = archived[-1]
 
     def run(self, campaign_id: str) -> CampaignRecord | Refused:
         """Align one campaign; the caller holds its lock. Returns the campaign, or why there is none.

@@ -12,6 +12,7 @@ on.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import batched
 from typing import Self
 
 from firstcome.domain.campaign import Campaign
@@ -25,11 +26,14 @@ CLAIMS_A_ROUND = 10
 """Claims sent before the gate is told: one batch for the queue. A run that is ended by force while the queue is slow
 has noted all rounds but its last, and the next run does not begin with the same claims again."""
 
-_PAGE = 500
-"""Claims read from the ledger, and restored, at once. So many hold up Redis for 4 ms."""
+_PAGE = 2_000
+"""Claims read from the ledger at once; the position is kept after each page."""
+
+_RESTORED_AT_ONCE = 500
+"""Claims that one call of Redis restores: it takes 4 ms."""
 
 _ROWS_PER_SECOND = 20_000
-"""Rows of the ledger read in a second at most: a page is read in key order in 1 ms, so MySQL has 96 % of its time."""
+"""Rows of the ledger read in a second at most: a page is read in key order in 4 ms, so MySQL has 96 % of its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +190,16 @@ class Rebuild:
         coupons = self.ledger.coupons(fence.campaign_id, int(progress.after or 0), _PAGE)
         if not coupons:
             return progress.next(_Step.OVERFLOW), 0
-        self.gate.restore_issued([coupon.claim for coupon in coupons])
+        for some in batched(coupons, _RESTORED_AT_ONCE, strict=False):
+            self.gate.restore_issued([coupon.claim for coupon in some])
         issued, after = progress.issued + len(coupons), str(coupons[-1].claim.sequence)
         return replace(progress, issued=issued, after=after), len(coupons)
 
     def _restore_overflow(self, fence: Fence, progress: _Progress) -> tuple[_Progress, int]:
         claims = self.ledger.overflow(fence.campaign_id, progress.after, _PAGE)
         if claims:
-            self.gate.restore_overflow(claims)
+            for some in batched(claims, _RESTORED_AT_ONCE, strict=False):
+                self.gate.restore_overflow(some)
             overflow = progress.overflow + len(claims)
             return replace(progress, overflow=overflow, after=claims[-1].coupon_code), len(claims)
         # Every claim that was restored is at the gate. If there are no others, there is nothing to compare.

@@ -153,7 +153,8 @@ class Reconcile:
         while range_no is not None and has_time():
             began = self.clock.now()
             range_no = self.ledger.recount(campaign_id, range_no)
-            hold(self.clock, began, 1, _RANGES_PER_SECOND)
+            # Most campaigns have one range, and few rows in it.
+            hold(self.clock, began, 0 if range_no is None else 1, _RANGES_PER_SECOND)
         is_done = range_no is None
         notes = replace(notes, range_no=range_no or 0, counted_at=self.gate.now() if is_done else notes.counted_at)
         self.gate.note_reconcile(campaign_id, notes.to_keep)

@@ -134,6 +134,8 @@ class Relay:
         records = self._records(report)
         views = self._views(report, {*known, *(records or {})})
         if records is not None:
+            with report.guard():
+                Alignment(self.gate, self.ledger).restore_archived()
             self._align(report, records, views)
         suspects = [name for name, view in views.items() if isinstance(view, GateView) and not view.is_available]
         self._fence(report, suspects)
@@ -249,7 +251,7 @@ class Relay:
                 for campaign_id in campaign_ids:
                     with report.guard(campaign_id):
                         counts[campaign_id] = self.gate.claim_counts(campaign_id)
-                if self.reconcile.see_queue():
+                if has_time() and self.reconcile.see_queue():
                     return counts
         return {}
 
