@@ -5,11 +5,11 @@ They come from a fork server that has imported the drivers once, so that many of
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from bench.harness.priority import step_back
-from local.errors import PR_SET_PDEATHSIG, LocalStackError
+from local.errors import LocalStackError
 
 _IMPORTED_ONCE = ["bench.harness.handlers", "boto3", "botocore.config", "pymysql", "redis", "redis.lock"]
 
@@ -91,10 +91,16 @@ def stand_back() -> None:
 
 
 def _prepare(prepare: Callable[[], None]) -> None:
-    # A Ctrl-C in the terminal reaches this process too; the launcher decides. It ends with the fork server, and that
-    # with the launcher.
+    # A Ctrl-C in the terminal reaches this process too; the launcher decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_launcher, daemon=True).start()
     # The functions write their metrics there, for Lambda to read.
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     prepare()
+
+
+def _end_with_launcher() -> None:
+    launcher = multiprocessing.parent_process()
+    if launcher is not None:
+        launcher.join()
+    os.kill(os.getpid(), signal.SIGKILL)
