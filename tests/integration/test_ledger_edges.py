@@ -383,6 +383,45 @@ def test_a_range_that_is_full_though_its_count_says_otherwise_is_counted_anew(my
     assert mysql_server.rows("SELECT range_no, issued FROM coupon_count ORDER BY range_no") == [(0, 1), (1, 3)]
 
 
+def test_rows_beyond_a_lowered_capacity_count_against_it(mysql_server: MysqlTestServer) -> None:
+    campaign_id = _campaign(mysql_server, 5)
+    ledger = mysql_server.ledger()
+    ledger.issue([a_claim(campaign_id, sequence) for sequence in (1, 4, 5)])
+    ledger.update(a_campaign(campaign_id, capacity=3), 0)
+    unseated = a_claim(campaign_id, 1)
+
+    # The seats 2 and 3 are free, but three coupons are issued.
+    assert list(ledger.issue([unseated]).overflow) == [Overflow(unseated, OverflowReason.NO_SEAT)]
+
+
+def test_a_full_campaign_whose_count_says_otherwise_has_no_seat(mysql_server: MysqlTestServer) -> None:
+    campaign_id = _campaign(mysql_server, 3)
+    ledger = mysql_server.ledger()
+    ledger.issue([a_claim(campaign_id, sequence) for sequence in (1, 2, 3)])
+    mysql_server.execute("UPDATE coupon_count SET issued = 1 WHERE campaign_id = %s", campaign_id)
+    unseated = a_claim(campaign_id, 1)
+
+    assert list(ledger.issue([unseated]).overflow) == [Overflow(unseated, OverflowReason.NO_SEAT)]
+    assert ledger.counts(campaign_id) == LedgerCounts(3, 1, 3)
+
+
+def test_no_more_seats_are_given_than_the_capacity_leaves_whatever_ranges_they_are_in(
+    mysql_server: MysqlTestServer,
+) -> None:
+    """GIVEN rows beyond a lowered capacity, WHEN three claims need a seat, THEN the two that are left are given, though
+    more seats below the capacity are free.
+    """
+    campaign_id = _campaign(mysql_server, 10_002)
+    ledger = mysql_server.ledger()
+    ledger.issue([a_claim(campaign_id, 1), a_claim(campaign_id, 10_002)])
+    mysql_server.execute("INSERT INTO coupon_count VALUES (%s, 2, 9998)", campaign_id)
+
+    settlement = ledger.issue([a_claim(campaign_id, 1) for _ in range(3)])
+
+    assert sorted(claim.sequence for claim in settlement.reseated) == [10_000, 10_001]
+    assert [item.reason for item in settlement.overflow] == [OverflowReason.NO_SEAT]
+
+
 def test_counts_are_exact_while_drains_and_recounts_go_on_at_once(mysql_server: MysqlTestServer) -> None:
     campaign_id = _campaign(mysql_server, 40_000)
     claims = [a_claim(campaign_id, sequence) for sequence in range(1, 40_000, 131)]

@@ -101,7 +101,7 @@ class Seating:
         return rows[0][0], bool(rows[0][1]), named
 
     def _insert(self, claims: Sequence[Claim]) -> bool:
-        """Insert claims that may be there already; whether all are new, and as they should be."""
+        """Insert claims that may be there already; whether all are new."""
         rows = [
             (claim.campaign_id, claim.sequence, claim.user_id, claim.coupon_code, to_column(claim.accepted_at))
             for claim in claims
@@ -113,8 +113,7 @@ class Seating:
         elif written:
             # Which of them were new is not known.
             self._uncertain.update(ranges)
-        # IGNORE bends a value that does not fit, with a warning.
-        return written == len(rows) and self._cursor.warning_count == 0
+        return written == len(rows)
 
     def _look_up(self, claims: Sequence[Claim]) -> Seats:
         """Part claims into those that have a row, those whose user or code has another one, and the rest."""
