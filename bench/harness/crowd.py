@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from bench.harness.handlers import new_user
-from bench.harness.servers import Site
+from bench.harness.servers import Servers
 from bench.harness.workers import Worker, call_all
 from bench.rivals import ALL
 from bench.rivals.rival import Apply, Campaign
@@ -26,7 +26,7 @@ _HEAD_START_SECONDS = 0.05
 class Target:
     """A rival, by its key, and the campaign whose coupons the crowd wants."""
 
-    site: Site
+    servers: Servers
     key: str
     campaign: Campaign
 
@@ -86,7 +86,7 @@ def rush(crowd: Sequence[Worker], target: Target, users: Sequence[str], most: fl
     """Let all users apply, for `most` seconds at most."""
     call_all(crowd, get_ready, [(target, users[number :: len(crowd)]) for number in range(len(crowd))])
     # Messages of the clients' warm-up.
-    target.site.take_messages()
+    target.servers.take_messages()
     start = time.monotonic() + _HEAD_START_SECONDS
     asked: list[Asked] = call_all(crowd, ask, [(start, start + most)] * len(crowd))
     return Rush(
@@ -99,7 +99,7 @@ def rush(crowd: Sequence[Worker], target: Target, users: Sequence[str], most: fl
 
 def get_ready(target: Target, users: Sequence[str]) -> None:
     """Connect, in a client's process."""
-    _client.apply = ALL[target.key].connect(target.site, target.campaign)
+    _client.apply = ALL[target.key].connect(target.servers, target.campaign)
     _client.users = users
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import functions.admin.app
 import functions.apply.app
 import functions.drain.app
-from bench.harness.servers import Site
+from bench.harness.servers import Servers
 from firstcome import bootstrap
 from local.services.processes import ROOT
 
@@ -37,9 +37,9 @@ class Context:
 CONTEXT = Context()
 
 
-def become_environment(site: Site, rows_per_second: int = 500) -> None:
+def become_environment(servers: Servers, rows_per_second: int = 500) -> None:
     """Turn this process into an environment of the functions on these servers; if it is one, it stays warm."""
-    variables = site.environment(rows_per_second)
+    variables = servers.environment(rows_per_second)
     if variables.items() <= os.environ.items():
         return
     os.environ.update(variables)
@@ -108,8 +108,8 @@ def drain(event: dict[str, Any]) -> None:
         raise RuntimeError(f"the drain left {len(report['batchItemFailures'])} messages")
 
 
-def drain_queue(site: Site) -> None:
+def drain_queue(servers: Servers) -> None:
     """Empty the queue through the drain function."""
-    while bodies := site.take_messages():
+    while bodies := servers.take_messages():
         for start in range(0, len(bodies), BATCH):
             drain(an_sqs_event(bodies[start : start + BATCH]))

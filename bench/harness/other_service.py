@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench.harness.servers import Site
+from bench.harness.servers import Servers
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -46,9 +46,9 @@ class Waits:
             self.by_kind[kind].extend(some)
 
 
-def make_orders(site: Site) -> None:
+def make_orders(servers: Servers) -> None:
     """Make the other service's table, with some orders in it."""
-    connection = site.connect_to_mysql(autocommit=False)
+    connection = servers.connect_to_mysql(autocommit=False)
     with connection, connection.cursor() as cursor:
         cursor.execute(_TABLE)
         for number in range(ORDERS):
@@ -56,7 +56,7 @@ def make_orders(site: Site) -> None:
         connection.commit()
 
 
-def use_mysql(site: Site, start: float, end: float, every: float) -> Waits:
+def use_mysql(servers: Servers, start: float, end: float, every: float) -> Waits:
     """Send a query every so many seconds from `start` to `end`, the three kinds in turn.
 
     A query counts from when it is sent; one that was due while the one before still waited counts from when it was due,
@@ -64,7 +64,7 @@ def use_mysql(site: Site, start: float, end: float, every: float) -> Waits:
     """
     chance = random.Random(start)
     waits = Waits()
-    with site.connect_to_mysql(autocommit=True) as connection, connection.cursor() as cursor:
+    with servers.connect_to_mysql(autocommit=True) as connection, connection.cursor() as cursor:
         queries = _queries(cursor, chance)
         time.sleep(max(0.0, start - time.monotonic()))
         due, free_since, number = start, start, 0

@@ -36,7 +36,7 @@ MARIADB_OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Site:
+class Servers:
     """The ports and processes of one part's servers."""
 
     redis_port: int
@@ -105,17 +105,17 @@ class Site:
 
 
 @contextmanager
-def running_site(part: str) -> Iterator[Site]:
+def running_servers(part: str) -> Iterator[Servers]:
     """Start the servers of a part in a folder of its own, and stop them at the end."""
     with running_processes(FOLDER / part, Progress(io.StringIO())) as (processes, workspace):
-        yield start_site(processes, workspace)
+        yield start_servers(processes, workspace)
 
 
-def start_site(processes: Processes, workspace: Workspace) -> Site:
+def start_servers(processes: Processes, workspace: Workspace) -> Servers:
     """Start the servers of a part."""
     install_database(processes, workspace)
     mysql = start_mariadb(processes, workspace, free_port(), MARIADB_OPTIONS)
     gate = start_redis(processes, workspace, free_port())
     secret = json.dumps({"username": mysql.user, "password": mysql.password})
     aws_port = aws_stub.start_aws_stub(processes, workspace, secret)
-    return Site(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), aws_port, processes.pid(aws_stub.NAME))
+    return Servers(gate.port, processes.pid("redis"), mysql, processes.pid(LOG), aws_port, processes.pid(aws_stub.NAME))

@@ -17,7 +17,7 @@ from bench.harness.numbers import percentile, rounded, shown, sized
 from bench.harness.other_service import KINDS, Waits, make_orders, use_mysql
 from bench.harness.part import Bars, Part, Table
 from bench.harness.priority import halves, keep_to, step_back
-from bench.harness.servers import Site, running_site
+from bench.harness.servers import Servers, running_servers
 from bench.harness.workers import Worker, outcome, stand_back, workers
 from bench.parts.drain import some_rows, to_body
 from bench.rivals import ALL
@@ -94,7 +94,7 @@ class Felt:
 class Stage:
     """The processes: the bystander, the users' clients, two drain workers, and one that sets things up."""
 
-    site: Site
+    servers: Servers
     bystander: Worker
     clients: Sequence[Worker]
     drains: Sequence[Worker]
@@ -108,7 +108,7 @@ class Stage:
         end = start + seconds_per_window()
         database_before, generator_before, stolen_before = self._database_cpu(), self._generator_cpu(), stolen_seconds()
         # The rush is under way when the bystander's first query counts.
-        watching = self.bystander.begin(use_mysql, self.site, start, end, 1 / QUERIES_PER_SECOND)
+        watching = self.bystander.begin(use_mysql, self.servers, start, end, 1 / QUERIES_PER_SECOND)
         asked, rows = self._rush(condition, start - SETTLE_SECONDS, end)
         waits = outcome(watching)
         felt.waits.add(waits)
@@ -119,7 +119,7 @@ class Stage:
         felt.database_cpu_seconds += self._database_cpu() - database_before
         felt.stolen_seconds += stolen_seconds() - stolen_before
         felt.seconds += end - start + SETTLE_SECONDS
-        self.site.take_messages()
+        self.servers.take_messages()
 
     def equal_weight(self) -> float:
         """The claims per second at which Firstcome's clients and servers take as much CPU as those of direct inserts.
@@ -133,23 +133,23 @@ class Stage:
         return CLAIMS_PER_SECOND * min(1.0, weight)
 
     def _database_cpu(self) -> float:
-        return _cpu_seconds([self.site.mysql_pid])
+        return _cpu_seconds([self.servers.mysql_pid])
 
     def _generator_cpu(self) -> float:
         """CPU of the processes that stand for other machines: clients, drain workers, Redis and the queue."""
         crowd = (*self.clients, *self.drains)
-        return _cpu_seconds([self.site.redis_pid, self.site.aws_pid, *(worker.pid for worker in crowd)])
+        return _cpu_seconds([self.servers.redis_pid, self.servers.aws_pid, *(worker.pid for worker in crowd)])
 
     def _prepare(self, condition: Condition) -> None:
         rival = ALL[condition.rival]
         campaign = Campaign(f"rush-{uuid.uuid4()}", CAPACITY)
-        self.helper.call(rival.prepare, self.site, campaign)
-        target = Target(self.site, rival.key, campaign)
+        self.helper.call(rival.prepare, self.servers, campaign)
+        target = Target(self.servers, rival.key, campaign)
         begun = [client.begin(get_ready, target, ()) for client in self.clients]
         for drain in self.drains if condition.rate else ():
             backlog = Campaign(f"backlog-{uuid.uuid4()}", CAPACITY)
             self.helper.call(handlers.put_campaign, backlog.campaign_id, backlog.capacity)
-            begun.append(drain.begin(get_backlog, self.site, condition, backlog))
+            begun.append(drain.begin(get_backlog, self.servers, condition, backlog))
         for each in begun:
             outcome(each)
 
@@ -184,20 +184,20 @@ def run() -> Part:
     """Measure the bystander under all conditions in turn."""
     felt = {condition.name: Felt() for condition in CONDITIONS}
     with (
-        running_site("bystander") as site,
+        running_servers("bystander") as servers,
         workers(1) as (bystander,),
         workers(CLIENTS, stand_back) as clients,
         workers(3, stand_back) as (*drains, helper),
     ):
-        for pid in (site.aws_pid, site.redis_pid):
+        for pid in (servers.aws_pid, servers.redis_pid):
             step_back(pid)
         databases, others = halves()
-        keep_to(databases, (site.mysql_pid, bystander.pid))
-        keep_to(others, (site.aws_pid, site.redis_pid, *(worker.pid for worker in (*clients, *drains, helper))))
-        make_tables(site)
-        make_orders(site)
-        stage = Stage(site, bystander, clients, drains, helper)
-        helper.call(ALL["g"].prepare, site, Campaign("first", CAPACITY))
+        keep_to(databases, (servers.mysql_pid, bystander.pid))
+        keep_to(others, (servers.aws_pid, servers.redis_pid, *(worker.pid for worker in (*clients, *drains, helper))))
+        make_tables(servers)
+        make_orders(servers)
+        stage = Stage(servers, bystander, clients, drains, helper)
+        helper.call(ALL["g"].prepare, servers, Campaign("first", CAPACITY))
         # A first window for connections and caches; it does not count.
         stage.window(DEFAULT, Felt())
         rate = stage.equal_weight()
@@ -209,9 +209,9 @@ def run() -> Part:
     return to_part(felt)
 
 
-def get_backlog(site: Site, condition: Condition, campaign: Campaign) -> None:
+def get_backlog(servers: Servers, condition: Condition, campaign: Campaign) -> None:
     """Become a drain worker at that rate, with more accepted claims waiting than a window can drain."""
-    handlers.become_environment(site, condition.rate)
+    handlers.become_environment(servers, condition.rate)
     rows = int(min(condition.rate, _MOST_ROWS_PER_SECOND) * (seconds_per_window() + 2 * SETTLE_SECONDS))
     bodies = (to_body(row) for row in some_rows(campaign.campaign_id, rows))
     _backlog.batches = [list(batch) for batch in batched(bodies, condition.batch, strict=False)]

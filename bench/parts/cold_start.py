@@ -22,7 +22,7 @@ from pathlib import Path
 from bench.harness import handlers
 from bench.harness.numbers import sized
 from bench.harness.part import Part, Table
-from bench.harness.servers import FOLDER, Site, start_site
+from bench.harness.servers import FOLDER, Servers, start_servers
 from bench.harness.workers import workers
 from local.deployment.deploy import sam_environment, start_build
 from local.deployment.lambda_emulator import BuiltFunction, Environment, built_functions, started
@@ -86,9 +86,9 @@ def run() -> Part:
     quiet = Progress(io.StringIO())
     with running_processes(FOLDER / "cold", quiet) as (processes, workspace), _no_trace_of_xray():
         functions = _build(processes, workspace)
-        site = start_site(processes, workspace)
-        _open_campaigns(site)
-        lab = Lab(processes, workspace, site.environment())
+        servers = start_servers(processes, workspace)
+        _open_campaigns(servers)
+        lab = Lab(processes, workspace, servers.environment())
         starts: dict[str, list[Start]] = {name: [] for name in functions}
         for number in range(sized(STARTS)):
             for name, function in functions.items():
@@ -165,14 +165,14 @@ def _empty_handler(workspace: Workspace) -> Path:
     return folder
 
 
-def _open_campaigns(site: Site) -> None:
+def _open_campaigns(servers: Servers) -> None:
     """Open the campaign of both functions, with one coupon per start and for half of the requests that follow."""
     capacity = STARTS + REQUESTS // 2
     with workers(1) as (operator,):
-        operator.call(handlers.become_environment, site)
+        operator.call(handlers.become_environment, servers)
         operator.call(handlers.migrate)
         operator.call(handlers.put_campaign, CAMPAIGN, capacity)
-    with site.connect_to_redis() as client:
+    with servers.connect_to_redis() as client:
         # Two environments of the conventional function share it.
         client.set(f"coupons:{{{CAMPAIGN}}}:capacity", capacity * 2)
 

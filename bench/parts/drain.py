@@ -20,7 +20,7 @@ from bench.harness import handlers
 from bench.harness.mysql_counters import Counters, read_counters
 from bench.harness.numbers import median_ratio, rounded, shown, sized
 from bench.harness.part import Bars, Part, Table
-from bench.harness.servers import Site, running_site
+from bench.harness.servers import Servers, running_servers
 from bench.harness.workers import Worker, call_all, workers
 
 ROUNDS = 5
@@ -78,7 +78,7 @@ class Compared:
 class Bench:
     """The servers and processes of the rounds."""
 
-    site: Site
+    servers: Servers
     drains: Sequence[Worker]
     bare: Worker
     connection: Connection[Cursor]
@@ -94,7 +94,7 @@ class Bench:
         return Compared(batch, *found.values())
 
     def _bare(self, batch: int, rows: int) -> Measured:
-        return self._measured(rows, lambda: self.bare.call(insert_bare, self.site, self._bare_rows(rows), batch))
+        return self._measured(rows, lambda: self.bare.call(insert_bare, self.servers, self._bare_rows(rows), batch))
 
     @staticmethod
     def _bare_rows(rows: int) -> list[Row]:
@@ -121,20 +121,20 @@ class Bench:
         return some_rows(campaign_id, rows)
 
     def _measured(self, rows: int, run: Callable[[], float]) -> Measured:
-        before = read_counters(self.connection, self.site.mysql_pid)
+        before = read_counters(self.connection, self.servers.mysql_pid)
         seconds = run()
-        return Measured(rows, seconds, read_counters(self.connection, self.site.mysql_pid).since(before))
+        return Measured(rows, seconds, read_counters(self.connection, self.servers.mysql_pid).since(before))
 
 
 def run() -> Part:
     """Compare all batch sizes."""
-    with running_site("drain") as site, workers(3) as (*drains, bare):
+    with running_servers("drain") as servers, workers(3) as (*drains, bare):
         for worker in drains:
-            worker.call(handlers.become_environment, site, handlers.UNLIMITED)
+            worker.call(handlers.become_environment, servers, handlers.UNLIMITED)
         drains[0].call(handlers.migrate)
-        bare.call(make_table, site)
-        with site.connect_to_mysql(autocommit=True) as connection:
-            bench = Bench(site, drains, bare, connection)
+        bare.call(make_table, servers)
+        with servers.connect_to_mysql(autocommit=True) as connection:
+            bench = Bench(servers, drains, bare, connection)
             # The first batch of each process opens its connections.
             bench.compare(10, 20, 1)
             compared = [bench.compare(batch, sized(rows, batch), sized(ROUNDS)) for batch, rows in SIZES.items()]
@@ -151,17 +151,17 @@ def new_code() -> str:
     return secrets.token_hex(8).upper()
 
 
-def make_table(site: Site) -> None:
+def make_table(servers: Servers) -> None:
     """Make a table for the bare loop that is like the ledger's, its keys included."""
-    with site.connect_to_mysql(autocommit=True) as connection, connection.cursor() as cursor:
+    with servers.connect_to_mysql(autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE {_TABLE} LIKE coupon")
 
 
-def insert_bare(site: Site, rows: Sequence[Row], batch: int) -> float:
+def insert_bare(servers: Servers, rows: Sequence[Row], batch: int) -> float:
     """Insert the rows, one transaction per batch; returns the seconds."""
     accepted_at = _ACCEPTED_AT.replace(tzinfo=None)
     some = [(*row, accepted_at, accepted_at) for row in rows]
-    connection = site.connect_to_mysql(autocommit=False)
+    connection = servers.connect_to_mysql(autocommit=False)
     with connection, connection.cursor() as cursor:
         # The keys of a campaign lie together; those of the one before must not slow it.
         cursor.execute(f"TRUNCATE TABLE {_TABLE}")

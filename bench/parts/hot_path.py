@@ -25,7 +25,7 @@ from bench.harness.commands import Command, commands_of, with_other
 from bench.harness.handlers import new_user
 from bench.harness.numbers import sized
 from bench.harness.part import Bars, Part, Table
-from bench.harness.servers import Site, running_site
+from bench.harness.servers import Servers, running_servers
 from bench.harness.workers import workers
 from local.errors import LocalStackError
 
@@ -34,7 +34,7 @@ REQUESTS = 100
 
 
 @dataclass(frozen=True)
-class Plan:
+class Case:
     """One kind of answer to measure.
 
     Attributes:
@@ -62,10 +62,10 @@ class Plan:
 
 # Closed and not sold out, which an environment may answer without Redis. The script does a little less for it, which
 # makes the ratio no kinder.
-REFUSED = Plan("refused, asked at the gate", "refused", 409, 100, closes_at="2020-01-02T00:00:00Z")
-SOLD_OUT = Plan("sold out, may answer by itself", "sold_out_cached", 409, 1, before=1)
-ACCEPTED = Plan("accepted", "accepted", 202, 10_000_000)
-PLANS = (REFUSED, SOLD_OUT, ACCEPTED)
+REFUSED = Case("refused, asked at the gate", "refused", 409, 100, closes_at="2020-01-02T00:00:00Z")
+SOLD_OUT = Case("sold out, may answer by itself", "sold_out_cached", 409, 1, before=1)
+ACCEPTED = Case("accepted", "accepted", 202, 10_000_000)
+CASES = (REFUSED, SOLD_OUT, ACCEPTED)
 
 
 @dataclass
@@ -105,8 +105,8 @@ class Side:
 
 
 @dataclass
-class Outcome:
-    """Both sides of a plan, and how many scripts Redis ran for the handler."""
+class Sides:
+    """Both sides of a case, and how many scripts Redis ran for the handler."""
 
     handler: Side = field(default_factory=Side)
     bare: Side = field(default_factory=Side)
@@ -119,47 +119,47 @@ class Outcome:
 
 
 def run() -> Part:
-    """Measure all plans."""
-    with running_site("hot") as site, awake_cores(), workers(1) as (environment,):
-        outcomes = {plan: environment.call(measure, site, plan) for plan in PLANS}
-    if outcomes[REFUSED].script_calls < len(outcomes[REFUSED].handler.all_us):
+    """Measure all cases."""
+    with running_servers("hot") as servers, awake_cores(), workers(1) as (environment,):
+        sides = {case: environment.call(measure, servers, case) for case in CASES}
+    if sides[REFUSED].script_calls < len(sides[REFUSED].handler.all_us):
         raise LocalStackError("Some refusals did not ask the gate, so that they are no measure of those that do.")
-    return to_part(outcomes)
+    return to_part(sides)
 
 
-def measure(site: Site, plan: Plan) -> Outcome:
-    """Run all blocks of a plan, in a process of its own; the first block of each side does not count."""
-    handlers.become_environment(site)
+def measure(servers: Servers, case: Case) -> Sides:
+    """Run all blocks of a case, in a process of its own; the first block of each side does not count."""
+    handlers.become_environment(servers)
     handlers.migrate()
-    handlers.put_campaign(plan.campaign_id, plan.capacity, plan.closes_at)
+    handlers.put_campaign(case.campaign_id, case.capacity, case.closes_at)
     first = new_user()
     # The first call loads the script.
-    handlers.apply(handlers.an_apply_event(plan.campaign_id, new_user()))
-    stats, event = site.connect_to_redis(), handlers.an_apply_event(plan.campaign_id, first)
+    handlers.apply(handlers.an_apply_event(case.campaign_id, new_user()))
+    stats, event = servers.connect_to_redis(), handlers.an_apply_event(case.campaign_id, first)
     command, *_ = commands_of(stats, first, lambda: handlers.apply(event))
-    bare = bare_calls(site, plan)
-    outcome = Outcome()
+    bare = bare_calls(servers, case)
+    both = Sides()
     for number in range(-1, sized(BLOCKS)):
         users = [new_user() for _ in range(2 * REQUESTS)]
-        events = [handlers.an_apply_event(plan.campaign_id, user) for user in users[:REQUESTS]]
+        events = [handlers.an_apply_event(case.campaign_id, user) for user in users[:REQUESTS]]
         commands = [with_other(command, {first: user}) for user in users[REQUESTS:]]
-        into = Outcome() if number < 0 else outcome
+        into = Sides() if number < 0 else both
         if number % 2:
             into.bare.run(bare, commands)
         before = _script_calls(stats)
-        _check(plan, into.handler.run(handlers.answer, events))
+        _check(case, into.handler.run(handlers.answer, events))
         into.script_calls += _script_calls(stats) - before
         if not number % 2:
             into.bare.run(bare, commands)
-    return outcome
+    return both
 
 
-def bare_calls(site: Site, plan: Plan) -> Callable[[Command], object]:
+def bare_calls(servers: Servers, case: Case) -> Callable[[Command], object]:
     """The calls without a handler around them: the script by redis-py, and for a coupon a message by boto3."""
-    client, sqs = redis.Redis(port=site.redis_port), boto3.client("sqs")
+    client, sqs = redis.Redis(port=servers.redis_port), boto3.client("sqs")
     url = os.environ["CLAIM_QUEUE_URL"]
     # As long as a claim.
-    message = json.dumps({"v": 1, "campaign_id": plan.campaign_id, "user_id": new_user(), "rest": "x" * 80})
+    message = json.dumps({"v": 1, "campaign_id": case.campaign_id, "user_id": new_user(), "rest": "x" * 80})
 
     def ask(command: Command) -> object:
         _, sha, keys, *arguments = command
@@ -168,7 +168,7 @@ def bare_calls(site: Site, plan: Plan) -> Callable[[Command], object]:
     def admit(command: Command) -> object:
         return ask(command), sqs.send_message(QueueUrl=url, MessageBody=message)
 
-    return admit if plan.sends else ask
+    return admit if case.sends else ask
 
 
 @contextmanager
@@ -193,10 +193,10 @@ def spin(core: int) -> None:
         pass
 
 
-def _check(plan: Plan, answers: Sequence[Mapping[str, Any]]) -> None:
-    wrong = [answer for answer in answers if answer["statusCode"] != plan.status]
+def _check(case: Case, answers: Sequence[Mapping[str, Any]]) -> None:
+    wrong = [answer for answer in answers if answer["statusCode"] != case.status]
     if wrong:
-        raise ValueError(f"{plan.name}: the handler answered {wrong[0]}")
+        raise ValueError(f"{case.name}: the handler answered {wrong[0]}")
 
 
 def _script_calls(client: redis.Redis) -> int:
@@ -204,22 +204,22 @@ def _script_calls(client: redis.Redis) -> int:
     return sum(stats[name]["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
 
 
-def to_part(outcomes: Mapping[Plan, Outcome]) -> Part:
+def to_part(sides: Mapping[Case, Sides]) -> Part:
     """The figures, the table and the charts; `make cost` calculates with the CPU times."""
     return Part(
         figures={
-            **{f"{plan.figure}_ratio": outcome.ratio for plan, outcome in outcomes.items()},
-            **{f"{plan.figure}_cpu_us": _cpu(outcome.handler) for plan, outcome in outcomes.items()},
-            "boto3_accepted_cpu_us": _cpu(outcomes[ACCEPTED].bare),
+            **{f"{case.figure}_ratio": both.ratio for case, both in sides.items()},
+            **{f"{case.figure}_cpu_us": _cpu(both.handler) for case, both in sides.items()},
+            "boto3_accepted_cpu_us": _cpu(sides[ACCEPTED].bare),
         },
-        tables=[_table(outcomes)],
+        tables=[_table(sides)],
         charts=[
             Bars(
                 "Time of a request",
                 {
-                    f"{plan.name}, {name}": side.median_us
-                    for plan, outcome in outcomes.items()
-                    for name, side in (("handler", outcome.handler), ("bare", outcome.bare))
+                    f"{case.name}, {name}": side.median_us
+                    for case, both in sides.items()
+                    for name, side in (("handler", both.handler), ("bare", both.bare))
                 },
                 "microseconds, median",
             )
@@ -227,13 +227,13 @@ def to_part(outcomes: Mapping[Plan, Outcome]) -> Part:
     )
 
 
-def _table(outcomes: Mapping[Plan, Outcome]) -> Table:
+def _table(sides: Mapping[Case, Sides]) -> Table:
     columns = ["", "", "p50 µs", "p99 µs", "CPU µs", "script calls", "ratio"]
     rows = []
-    for plan, outcome in outcomes.items():
-        calls = f"{outcome.script_calls / len(outcome.handler.all_us):.3f}"
-        rows.append([plan.name, "handler", *_cells(outcome.handler), calls, f"{outcome.ratio:.2f}"])
-        rows.append(["", "bare", *_cells(outcome.bare), "", ""])
+    for case, both in sides.items():
+        calls = f"{both.script_calls / len(both.handler.all_us):.3f}"
+        rows.append([case.name, "handler", *_cells(both.handler), calls, f"{both.ratio:.2f}"])
+        rows.append(["", "bare", *_cells(both.bare), "", ""])
     return Table("Hot path of the apply function", columns, rows, _NOTE)
 
 

@@ -15,7 +15,7 @@ from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
 from bench.harness.fill_ledger import fill
-from bench.harness.servers import Site, running_site
+from bench.harness.servers import Servers, running_servers
 from firstcome.adapters.mysql.connect import SESSION_SQL
 from firstcome.adapters.mysql.ledger import MysqlLedger
 from firstcome.domain.campaign import Campaign
@@ -69,8 +69,8 @@ def _claim(campaign_id: str, sequence: int) -> Claim:
     return Claim(campaign_id, f"new-{code}", sequence, code, 1_795_000_000_000)
 
 
-def _connect(site: Site) -> Connection[Cursor]:
-    connection = site.connect_to_mysql(autocommit=False)
+def _connect(servers: Servers) -> Connection[Cursor]:
+    connection = servers.connect_to_mysql(autocommit=False)
     with connection.cursor() as cursor:
         for statement in SESSION_SQL:
             cursor.execute(statement)
@@ -88,15 +88,15 @@ def _megabytes(connection: Connection[Cursor]) -> int:
 def main(sizes: Sequence[int]) -> None:
     """Measure each size on a MariaDB of its own, and print one table."""
     figures: dict[int, dict[str, str]] = {}
-    with running_site("ledger-size") as site:
-        ledger = MysqlLedger(lambda: _connect(site))
+    with running_servers("ledger-size") as servers:
+        ledger = MysqlLedger(lambda: _connect(servers))
         ledger.migrate()
         for size in sizes:
             campaign = Campaign(f"size-{size}", "Filled", size + 10_000, 0, 4_000_000_000_000)
             ledger.create(campaign)
             ledger.update(replace(campaign), 0)
             start = time.perf_counter()
-            with _connect(site) as connection:
+            with _connect(servers) as connection:
                 fill(connection, campaign.campaign_id, size)
                 seconds, megabytes = time.perf_counter() - start, _megabytes(connection)
             print(f"filled {size:,} coupons in {seconds:.0f} s; the table has {megabytes:,} MB", flush=True)

@@ -15,7 +15,7 @@ from bench.harness.crowd import Target, a_crowd_of_users, rush
 from bench.harness.mysql_counters import Counters, read_counters
 from bench.harness.numbers import percentile, rounded, shown, sized
 from bench.harness.part import Bars, Part, Table
-from bench.harness.servers import Site, running_site
+from bench.harness.servers import Servers, running_servers
 from bench.harness.workers import Worker, workers
 from bench.rivals import ALL
 from bench.rivals.rival import Campaign, Rival
@@ -90,7 +90,7 @@ class Run:
 class Track:
     """The servers and processes of the races."""
 
-    site: Site
+    servers: Servers
     crowd: Sequence[Worker]
     helper: Worker
     connection: Connection[Cursor]
@@ -107,10 +107,10 @@ class Track:
     def _run_one(self, race: Race, rival: Rival, users: Sequence[str]) -> Run:
         self.number += 1
         campaign = Campaign(f"race-{self.number}", race.capacity)
-        self.helper.call(rival.prepare, self.site, campaign)
+        self.helper.call(rival.prepare, self.servers, campaign)
         before = self._counters()
-        seen = rush(self.crowd, Target(self.site, rival.key, campaign), users, race.most_seconds)
-        self.helper.call(rival.settle, self.site, campaign)
+        seen = rush(self.crowd, Target(self.servers, rival.key, campaign), users, race.most_seconds)
+        self.helper.call(rival.settle, self.servers, campaign)
         return Run(
             capacity=race.capacity,
             requests=seen.requests,
@@ -124,7 +124,7 @@ class Track:
         )
 
     def _counters(self) -> Counters:
-        return read_counters(self.connection, self.site.mysql_pid)
+        return read_counters(self.connection, self.servers.mysql_pid)
 
     def _count(self, table: str, campaign: Campaign) -> int:
         with self.connection.cursor() as cursor:
@@ -143,10 +143,10 @@ MANY_COUPONS = Race(10_000, 14_400, 20, 3, 1)
 def run() -> Part:
     """Run all races."""
     small, medium, large, many = (_sized(race) for race in (SMALL, MEDIUM, LARGE, MANY_COUPONS))
-    with running_site("rivals") as site, workers(sized(CLIENTS, 8)) as crowd, workers(1) as helpers:
-        make_tables(site)
-        with site.connect_to_mysql(autocommit=True) as connection:
-            track = Track(site, crowd, helpers[0], connection)
+    with running_servers("rivals") as servers, workers(sized(CLIENTS, 8)) as crowd, workers(1) as helpers:
+        make_tables(servers)
+        with servers.connect_to_mysql(autocommit=True) as connection:
+            track = Track(servers, crowd, helpers[0], connection)
             for race in (small, medium, large, many):
                 track.run(race)
     return to_part(track.runs, (small, medium, large, many))

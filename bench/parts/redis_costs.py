@@ -24,7 +24,7 @@ from bench.harness.commands import Command, commands_of, with_other
 from bench.harness.handlers import new_user
 from bench.harness.numbers import rounded, shown, sized
 from bench.harness.part import Bars, Part, Table
-from bench.harness.servers import Site, running_site
+from bench.harness.servers import Servers, running_servers
 from bench.harness.workers import workers
 
 SMALL = 100
@@ -70,23 +70,23 @@ class Seen:
         return with_other(command, {_SEEN_CAMPAIGN: campaign_id, self.user: user, self.code: code})
 
 
-def see(site: Site) -> Seen:
+def see(servers: Servers) -> Seen:
     """Let the handler of this process accept a user, and see what it sends."""
     handlers.put_campaign(_SEEN_CAMPAIGN, 100)
     # The first call opens the connection and loads the script.
     handlers.answer(handlers.an_apply_event(_SEEN_CAMPAIGN, new_user()))
     user, answers = new_user(), []
     event = handlers.an_apply_event(_SEEN_CAMPAIGN, user)
-    commands = commands_of(site.connect_to_redis(), user, lambda: answers.append(handlers.answer(event)))
+    commands = commands_of(servers.connect_to_redis(), user, lambda: answers.append(handlers.answer(event)))
     return Seen(commands, user, json.loads(answers[0]["body"])["coupon_code"])
 
 
-class Gate:
+class GateCalls:
     """The gate of that handler, called by its commands."""
 
-    def __init__(self, site: Site, seen: Seen) -> None:
+    def __init__(self, servers: Servers, seen: Seen) -> None:
         self._seen = seen
-        self._client = site.connect_to_redis()
+        self._client = servers.connect_to_redis()
 
     def ask(self, campaign_id: str, users: Sequence[str]) -> None:
         """Apply for each user."""
@@ -132,10 +132,10 @@ def run() -> Part:
     users = some_users(sized(LARGE))
     waiting = iter(users)
     costs: dict[tuple[str, bool], list[Cost]] = defaultdict(list)
-    with running_site("redis") as site, workers(1) as (operator,):
-        operator.call(handlers.become_environment, site)
+    with running_servers("redis") as servers, workers(1) as (operator,):
+        operator.call(handlers.become_environment, servers)
         operator.call(handlers.migrate)
-        gate = Gate(site, operator.call(see, site))
+        gate = GateCalls(servers, operator.call(see, servers))
         operator.call(handlers.put_campaign, "large", len(users))
         first = list(itertools.islice(waiting, len(users) - rounds * calls))
         in_outbox, sent = weigh(gate, first)
@@ -165,7 +165,7 @@ def some_users(count: int) -> list[str]:
     return [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(count)]
 
 
-def weigh(gate: Gate, users: Sequence[str]) -> tuple[float, float]:
+def weigh(gate: GateCalls, users: Sequence[str]) -> tuple[float, float]:
     """Accept these users; returns the bytes per claim in the outbox, and per claim noted as sent."""
     empty = gate.memory()
     gate.ask("large", users)

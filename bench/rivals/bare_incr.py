@@ -8,13 +8,13 @@ from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import insert_coupon
 
 if TYPE_CHECKING:
-    from bench.harness.servers import Site
+    from bench.harness.servers import Servers
 
 
-def connect(site: Site, campaign: Campaign) -> Apply:
+def connect(servers: Servers, campaign: Campaign) -> Apply:
     """Open both connections."""
-    cursor = site.connect_to_mysql(autocommit=True).cursor()
-    client = site.connect_to_redis()
+    cursor = servers.connect_to_mysql(autocommit=True).cursor()
+    client = servers.connect_to_redis()
     counter = f"rival:{campaign.campaign_id}:counter"
 
     def apply(user_id: str) -> bool:

@@ -8,14 +8,14 @@ from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import add_campaign, insert_coupon
 
 if TYPE_CHECKING:
-    from bench.harness.servers import Site
+    from bench.harness.servers import Servers
 
 _COUNT_DOWN = "UPDATE rival_campaign SET remaining = remaining - 1 WHERE campaign_id = %s AND remaining > 0"
 
 
-def connect(site: Site, campaign: Campaign) -> Apply:
+def connect(servers: Servers, campaign: Campaign) -> Apply:
     """Open a connection that works in transactions."""
-    connection = site.connect_to_mysql(autocommit=False)
+    connection = servers.connect_to_mysql(autocommit=False)
     cursor = connection.cursor()
 
     def apply(user_id: str) -> bool:

@@ -8,12 +8,12 @@ from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import count_coupons, insert_coupon
 
 if TYPE_CHECKING:
-    from bench.harness.servers import Site
+    from bench.harness.servers import Servers
 
 
-def connect(site: Site, campaign: Campaign) -> Apply:
+def connect(servers: Servers, campaign: Campaign) -> Apply:
     """Open a connection that commits each statement."""
-    cursor = site.connect_to_mysql(autocommit=True).cursor()
+    cursor = servers.connect_to_mysql(autocommit=True).cursor()
 
     def apply(user_id: str) -> bool:
         return count_coupons(cursor, campaign) < campaign.capacity and insert_coupon(cursor, campaign, user_id)

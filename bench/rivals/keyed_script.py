@@ -8,7 +8,7 @@ from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import insert_coupon
 
 if TYPE_CHECKING:
-    from bench.harness.servers import Site
+    from bench.harness.servers import Servers
 
 # KEYS[1] counter, KEYS[2] hash: user -> number; ARGV[1] user, ARGV[2] capacity. Returns 1 for a new number.
 _SCRIPT = """
@@ -19,10 +19,10 @@ return 1
 """
 
 
-def connect(site: Site, campaign: Campaign) -> Apply:
+def connect(servers: Servers, campaign: Campaign) -> Apply:
     """Open both connections."""
-    cursor = site.connect_to_mysql(autocommit=True).cursor()
-    client = site.connect_to_redis()
+    cursor = servers.connect_to_mysql(autocommit=True).cursor()
+    client = servers.connect_to_redis()
     script = str(client.script_load(_SCRIPT))
     counter, numbers = (f"rival:{{{campaign.campaign_id}}}:{name}" for name in ("counter", "numbers"))
 

@@ -8,16 +8,16 @@ from bench.rivals.rival import Apply, Campaign, Rival
 from bench.rivals.tables import count_coupons, insert_coupon
 
 if TYPE_CHECKING:
-    from bench.harness.servers import Site
+    from bench.harness.servers import Servers
 
 LOCK_SECONDS = 10
 PATIENCE_SECONDS = 5
 
 
-def connect(site: Site, campaign: Campaign) -> Apply:
+def connect(servers: Servers, campaign: Campaign) -> Apply:
     """Open both connections."""
-    cursor = site.connect_to_mysql(autocommit=True).cursor()
-    client = site.connect_to_redis()
+    cursor = servers.connect_to_mysql(autocommit=True).cursor()
+    client = servers.connect_to_redis()
     name = f"rival:{campaign.campaign_id}:lock"
 
     def apply(user_id: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.harness.servers import Site
+    from bench.harness.servers import Servers
 
 type Apply = Callable[[str], bool]
 """Applies for a user; whether this very call got a coupon."""
@@ -21,7 +21,7 @@ class Campaign:
     capacity: int
 
 
-def do_nothing(_site: Site, _campaign: Campaign) -> None:
+def do_nothing(_site: Servers, _campaign: Campaign) -> None:
     """Nothing to do for this design."""
 
 
@@ -39,7 +39,7 @@ class Rival:
 
     key: str
     name: str
-    connect: Callable[[Site, Campaign], Apply]
-    prepare: Callable[[Site, Campaign], None] = do_nothing
-    settle: Callable[[Site, Campaign], None] = do_nothing
+    connect: Callable[[Servers, Campaign], Apply]
+    prepare: Callable[[Servers, Campaign], None] = do_nothing
+    settle: Callable[[Servers, Campaign], None] = do_nothing
     table: str = "rival_coupon"

@@ -12,7 +12,7 @@ from bench.rivals.rival import Campaign
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-    from bench.harness.servers import Site
+    from bench.harness.servers import Servers
 
 # One index less than Firstcome's own table, which also keeps each code unique.
 SCHEMA = (
@@ -42,17 +42,17 @@ INSERT = (
 _INSERT_MANY = INSERT.replace("UTC_TIMESTAMP(3)", "%s")
 
 
-def make_tables(site: Site) -> None:
+def make_tables(servers: Servers) -> None:
     """Make the tables; may be repeated."""
-    with site.connect_to_mysql(autocommit=True) as connection, connection.cursor() as cursor:
+    with servers.connect_to_mysql(autocommit=True) as connection, connection.cursor() as cursor:
         for statement in SCHEMA:
             cursor.execute(statement)
 
 
-def add_campaign(site: Site, campaign: Campaign) -> None:
+def add_campaign(servers: Servers, campaign: Campaign) -> None:
     """Add a campaign's row."""
     values = (campaign.campaign_id, campaign.capacity, campaign.capacity)
-    with site.connect_to_mysql(autocommit=True) as connection, connection.cursor() as cursor:
+    with servers.connect_to_mysql(autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute("INSERT INTO rival_campaign (campaign_id, capacity, remaining) VALUES (%s, %s, %s)", values)
 
 

@@ -14,16 +14,16 @@ from bench.rivals.tables import insert_coupons
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-    from bench.harness.servers import Site
+    from bench.harness.servers import Servers
 
 SQS_DEFAULT_BATCH = 10
 
 
-def connect(site: Site, campaign: Campaign) -> Apply:
+def connect(servers: Servers, campaign: Campaign) -> Apply:
     """Open the connections to Redis and SQS."""
-    client = site.connect_to_redis()
-    queue = _sqs(site)
-    url = site.environment()["CLAIM_QUEUE_URL"]
+    client = servers.connect_to_redis()
+    queue = _sqs(servers)
+    url = servers.environment()["CLAIM_QUEUE_URL"]
     # The first call pays for the connection; the rush is to find it open.
     queue.send_message(QueueUrl=url, MessageBody="")
     users, counter = (f"rival:{{{campaign.campaign_id}}}:{name}" for name in ("users", "counter"))
@@ -37,20 +37,20 @@ def connect(site: Site, campaign: Campaign) -> Apply:
     return apply
 
 
-def settle(site: Site, campaign: Campaign) -> None:
+def settle(servers: Servers, campaign: Campaign) -> None:
     """Insert what was queued."""
-    user_ids = site.take_messages()
-    connection = site.connect_to_mysql(autocommit=False)
+    user_ids = servers.take_messages()
+    connection = servers.connect_to_mysql(autocommit=False)
     with connection, connection.cursor() as cursor:
         for batch in batched(user_ids, SQS_DEFAULT_BATCH, strict=False):
             insert_coupons(cursor, campaign, batch)
             connection.commit()
 
 
-def _sqs(site: Site) -> SQSClient:
+def _sqs(servers: Servers) -> SQSClient:
     import boto3  # noqa: PLC0415 - the other rivals do not need it
 
-    environment = site.environment()
+    environment = servers.environment()
     return boto3.client(
         "sqs",
         endpoint_url=environment["AWS_ENDPOINT_URL"],

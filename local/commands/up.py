@@ -65,7 +65,7 @@ def _start() -> None:
     # Without make's variable, by which a command ends with its `make`: see `run_command`.
     environment = {name: value for name, value in os.environ.items() if name != "MAKELEVEL"}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as server:
         try:
             ready = server.stdout is not None and server.stdout.readline() == READY
