@@ -1,5 +1,6 @@
 """The console, as an operator uses it at the minute of the opening."""
 
+import itertools
 import json
 import re
 import time
@@ -499,3 +500,48 @@ def test_the_welcome_is_fine(visitors: Visitors, service: Service, is_fine: Chec
     visitors.open_console(page)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     is_fine(page, "console-welcome")
+
+
+def test_each_second_counts_around_the_opening_and_the_verdict_is_said(visitors: Visitors, service: Service) -> None:
+    opens_at = (datetime.now(UTC) + timedelta(seconds=15)).isoformat(timespec="milliseconds")
+    campaign_id = service.campaign(capacity=30, opens_at=opens_at)
+    page = visitors.operator()
+    asked: list[float] = []
+    page.on("request", lambda request: asked.append(time.monotonic()) if request.url.endswith("/stats") else None)
+    _go_to(page, campaign_id)
+
+    expect(page.get_by_role("timer")).to_have_text(re.compile(r"^Opens in 00:00:\d\d$"))
+    expect(page.get_by_role("heading", name="open", exact=False)).not_to_contain_text("not open")
+    expect(page.get_by_role("timer")).to_be_hidden()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: service.apply(campaign_id, a_user_id()), range(40)))
+
+    expect(page.locator("#verdict")).to_have_text("EXACT · ON TIME · 0 errors")
+    expect(page.locator("#refusals")).to_have_text(re.compile(r"^Refused, at least: \d+ sold out\.$"))
+    # Each a second after the one before, or as soon as that is answered on a busy machine.
+    waits = [later - sooner for sooner, later in itertools.pairwise(asked)]
+    assert sorted(waits)[len(waits) // 2] < 2, waits
+
+
+def test_figures_that_are_not_answered_for_three_seconds_are_old_while_open(
+    visitors: Visitors, service: Service
+) -> None:
+    campaign_id = service.campaign()
+    page = _open(visitors, campaign_id)
+    expect(page.locator("#verdict")).to_have_text("EXACT · ON TIME · 0 errors")
+    page.route("**/stats", lambda _: None)
+
+    expect(page.locator("#freshness")).to_have_text(re.compile("Old data: [34] s"))
+    expect(page.locator("#verdict")).to_have_text("NOT KNOWN: the figures are old")
+
+
+def test_what_is_wrong_is_said_in_red(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign()
+    page = visitors.operator()
+    stats = service.as_operator("GET", f"/campaigns/{campaign_id}/stats").body
+    late = {**stats, "accepted": 8, "issued": 5, "exact": False, "unavailable": 2}
+    page.route("**/stats", lambda route: route.fulfill(json=late))
+    _go_to(page, campaign_id)
+
+    expect(page.locator("#verdict.bad")).to_have_text("NOT EXACT · LATE · 2 errors")
+    expect(page.get_by_text("3 claims were accepted and should be in MySQL by now.")).to_be_visible()

@@ -1,18 +1,20 @@
 // One campaign: its figures, its chart, its newest coupons, and what an operator can do.
 import { BASE, call } from "./api.js";
 import { Chart } from "./chart.js";
-import { ServerClock } from "./clock.js";
+import { ServerClock, countdownText } from "./clock.js";
 import { confirmed, tell } from "./dialogs.js";
 import { make, say, sleep } from "./dom.js";
 import { differences, editCampaign } from "./edit.js";
-import { badge, grouped, shortTime } from "./list.js";
+import { STATES, badge, grouped, shortTime } from "./list.js";
 import { kindOf, operate } from "./poller.js";
 import { Series } from "./series.js";
+import { alertsOf, refusalsText, verdictOf } from "./verdict.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./poller.js").Reading} Reading */
 
 const NEWEST = 10;
+const EARLY_MS = 35_000;
 
 /** @type {Record<string, string>} what an operator did, by the audit trail's name of it */
 const DONE = { create: "created", change: "changed", pause: "paused", resume: "resumed" };
@@ -49,6 +51,9 @@ export class CampaignView {
   build() {
     this.title = make("h1", {}, this.id);
     this.facts = make("p", { class: "soft" });
+    this.verdict = make("p", { id: "verdict", class: "verdict", role: "status" });
+    this.countdown = make("p", { id: "countdown", role: "timer", "aria-live": "off", hidden: true });
+    this.refusals = make("p", { id: "refusals", class: "soft" });
     this.alerts = make("div", { role: "status" });
     this.result = make("p", { role: "status" });
     this.canvas = make("canvas", { role: "img" });
@@ -58,7 +63,7 @@ export class CampaignView {
       ["overflow", "Overflow"], ["dead_letters", "Dead letters"]);
     this.small.classList.add("small");
     this.actions = make("div", { class: "row", role: "group", "aria-label": "Actions" });
-    this.element = make("div", {}, this.title, this.facts, this.big, this.small, this.alerts, this.actions, this.result,
+    this.element = make("div", {}, this.title, this.facts, this.countdown, this.verdict, this.big, this.small, this.refusals, this.alerts, this.actions, this.result,
       make("h2", {}, "Over time"), legend(), this.canvas, make("h2", {}, "Newest coupons in MySQL"), this.table());
   }
 
@@ -79,12 +84,35 @@ export class CampaignView {
       this.campaign = { ...this.campaign, state: "unavailable" };
     }
     const failure = [counted, shown].find((answer) => answer.status !== 200) ?? null;
-    const hasChanged = counted.status === 200 && this.take(counted.body);
+    const hasChanged = (counted.status === 200 && this.take(counted.body)) || this.isUrgent();
     this.paint();
     if (!failure && this.stats.issued !== this.shownIssued) {
       await this.readNewest();
     }
     return { failure, hasChanged };
+  }
+
+  /** @returns {boolean} whether each second counts: from shortly before the opening until nothing is left */
+  isUrgent() {
+    const { state, opens_at } = this.campaign ?? {};
+    return state === "open" || (state === "not_open" && Date.parse(opens_at) - this.clock.now() < EARLY_MS);
+  }
+
+  /** Say each second what time makes of the figures. @param {number} oldSeconds their age, if they are old, or 0 */
+  tick(oldSeconds) {
+    const { state, opens_at } = this.campaign ?? {};
+    this.countdown.hidden = state !== "not_open";
+    if (state === "not_open") {
+      const left = Date.parse(opens_at) - this.clock.now();
+      say(this.countdown, `Opens in ${countdownText(left, (days) => (days === 1 ? "1 day" : `${days} days`))}`);
+    }
+    if (this.stats) {
+      /** @type {ReturnType<typeof verdictOf>} */
+      const unknown = { tone: "bad", text: "NOT KNOWN: the figures are old" };
+      const { tone, text } = oldSeconds && state !== "unavailable" ? unknown : verdictOf(this.stats, state);
+      this.verdict.className = `verdict ${tone}`;
+      say(this.verdict, text);
+    }
   }
 
   /** @param {any} stats @returns {boolean} whether a figure has changed */
@@ -145,15 +173,8 @@ export class CampaignView {
   }
 
   paintAlerts() {
-    const { overflow, dead_letters, oldest_outbox_seconds, outbox } = this.stats;
-    const found = [
-      overflow > 0 && ["bad", "overflow", `${claims(overflow)} accepted but found no seat in MySQL. It takes a Redis that went back in ` +
-        "time. Each is kept in the table overflow: raise the capacity and send them again, or tell the users."],
-      dead_letters > 0 && ["warn", "deadletters", `${dead_letters === 1 ? "1 message" : `${grouped(dead_letters)} messages`} in the ` +
-        "dead-letter queue, of all campaigns together. They could not be read as claims; each says why in its attribute reason."],
-      outbox > 0 && oldest_outbox_seconds > 60 && ["warn", "relaynotrunning", `${claims(outbox)} accepted and not in the queue yet, the oldest for ` +
-        `${Math.round(oldest_outbox_seconds)} s. The relay sends them every minute; if this grows, SQS or the relay is in trouble.`],
-    ].filter((alert) => alert !== false);
+    say(this.refusals, refusalsText(this.stats, STATES));
+    const found = alertsOf(this.stats, this.campaign?.state ?? "");
     const key = JSON.stringify(found);
     if (key !== this.alertKey) {
       this.alertKey = key;
@@ -290,9 +311,6 @@ export function refusalOf(answer) {
 
 /** @param {number} seconds */
 const agoText = (seconds) => (seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`);
-
-/** @param {number} count */
-const claims = (count) => (count === 1 ? "1 claim was" : `${grouped(count)} claims were`);
 
 /** @param {ReturnType<Series["lag"]>} lag */
 function lagText(lag) {

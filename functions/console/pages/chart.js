@@ -8,6 +8,7 @@
 const LINES = ["queued", "accepted", "issued"];
 const MARGIN = { left: 58, right: 10, top: 10, bottom: 24 };
 const SPAN_MIN_MS = 30_000;
+const GAP_MS = 10_000;
 
 export class Chart {
   /** @param {HTMLCanvasElement} canvas */
@@ -124,17 +125,13 @@ function drawAxes(context, frame, colours) {
   }
   context.textBaseline = "top";
   context.textAlign = "left";
-  context.fillText(before(frame.to - frame.from), frame.left, frame.top + frame.height + 7);
+  context.fillText(clockText(frame.from), frame.left, frame.top + frame.height + 7);
   context.textAlign = "right";
-  context.fillText("latest", frame.left + frame.width, frame.top + frame.height + 7);
+  context.fillText(clockText(frame.to), frame.left + frame.width, frame.top + frame.height + 7);
 }
 
-/** @param {number} milliseconds */
-function before(milliseconds) {
-  const seconds = Math.round(milliseconds / 1000);
-  if (seconds < 120) return `${seconds} s before`;
-  return seconds < 7200 ? `${Math.round(seconds / 60)} min before` : `${(seconds / 3600).toFixed(1)} h before`;
-}
+/** @param {number} instant */
+const clockText = (instant) => new Date(instant).toLocaleTimeString();
 
 /**
  * @param {CanvasRenderingContext2D} context
@@ -181,7 +178,11 @@ function drawLine(context, frame, points, line, colour) {
   context.lineWidth = 2;
   context.lineJoin = "round";
   context.strokeStyle = colour;
+  // Where nothing was read for long, nothing is drawn. Of hours, what is left of the points stands further apart.
+  const gap = Math.max(GAP_MS, (frame.to - frame.from) / 100);
+  let before = -Infinity;
   for (let index = 0; index < points.length; ) {
+    const isAfterGap = points[index].at - before > gap;
     const x = Math.round(frame.left + (points[index].at - frame.from) * across);
     const first = points[index][line];
     let [least, most, last] = [first, first, first];
@@ -189,6 +190,10 @@ function drawLine(context, frame, points, line, colour) {
       last = points[index][line];
       least = Math.min(least, last);
       most = Math.max(most, last);
+    }
+    before = points[index - 1].at;
+    if (isAfterGap) {
+      context.moveTo(x, bottom - first * up);
     }
     [first, least, most, last].forEach((value) => context.lineTo(x, bottom - value * up));
   }

@@ -1,6 +1,6 @@
 // The page on which a user claims a coupon. It asks until it knows, and then says one thing.
 import { backoff, call, isPassing } from "./api.js";
-import { ServerClock } from "./clock.js";
+import { ServerClock, countdownText } from "./clock.js";
 import { byId, make, say, sleep } from "./dom.js";
 import { renew, session, signIn, signOut, token } from "./oidc.js";
 import { textsFor } from "./texts.js";
@@ -278,17 +278,8 @@ function paintCountdown() {
   const isWaiting = stateNow() === "not_open" && !known.coupon && !known.refusal;
   byId("countdown").hidden = !isWaiting;
   if (isWaiting) {
-    say(byId("countdown"), countdownText(untilOpening()));
+    say(byId("countdown"), countdownText(untilOpening(), TEXTS.days));
   }
-}
-
-/** @param {number} milliseconds */
-function countdownText(milliseconds) {
-  const all = Math.ceil(milliseconds / 1000);
-  const days = Math.floor(all / 86_400);
-  const parts = [Math.floor(all / 3600) % 24, Math.floor(all / 60) % 60, all % 60];
-  const time = parts.map((part) => String(part).padStart(2, "0")).join(":");
-  return days ? `${TEXTS.days(days)} ${time}` : time;
 }
 
 /** @param {Coupon} coupon */

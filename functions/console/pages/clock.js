@@ -1,4 +1,4 @@
-// The server's clock, from the Date headers of its answers.
+// The server's clock, from the Date headers of its answers; and the time that is left, in words.
 
 /**
  * A Date header is cut to the second, so an answer tells that the server's time lay in [date, date + 1 s) at some moment
@@ -29,4 +29,17 @@ export class ServerClock {
   now() {
     return Date.now() + (Number.isFinite(this.least) && Number.isFinite(this.most) ? (this.least + this.most) / 2 : 0);
   }
+}
+
+/**
+ * @param {number} milliseconds
+ * @param {(days: number) => string} daysText
+ * @returns {string} "2 days 01:02:03"
+ */
+export function countdownText(milliseconds, daysText) {
+  const all = Math.max(0, Math.ceil(milliseconds / 1000));
+  const days = Math.floor(all / 86_400);
+  const parts = [Math.floor(all / 3600) % 24, Math.floor(all / 60) % 60, all % 60];
+  const time = parts.map((part) => String(part).padStart(2, "0")).join(":");
+  return days ? `${daysText(days)} ${time}` : time;
 }

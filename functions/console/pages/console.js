@@ -10,6 +10,7 @@ import { Poller, kindOf, operate } from "./poller.js";
 
 const ROLE = "operator";
 const OLD_MS = 8000;
+const OLD_URGENT_MS = 3000;
 
 const shown = {
   /** @type {ListView | CampaignView | null} */ view: null,
@@ -33,11 +34,12 @@ function report(failure, nextAt) {
 
 function paintStatus() {
   const age = shown.freshAt ? Math.round((Date.now() - shown.freshAt) / 1000) : 0;
-  const isOld = shown.failure !== null || Date.now() - shown.freshAt > OLD_MS;
+  const isOld = shown.failure !== null || Date.now() - shown.freshAt > (shown.view?.isUrgent() ? OLD_URGENT_MS : OLD_MS);
   const text = !shown.freshAt ? "" : isOld ? `Old data: ${age} s` : age < 2 ? "Live" : `Live, ${age} s ago`;
   say(byId("freshness"), text);
   byId("freshness").className = isOld ? "bad" : "good";
   byId("main").classList.toggle("stale", isOld && shown.freshAt > 0);
+  shown.view?.tick(isOld ? Math.max(1, age) : 0);
   paintTrouble();
   say(byId("user"), session(ROLE)?.user ?? "");
   byId("sign-out").hidden = !session(ROLE);

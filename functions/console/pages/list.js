@@ -82,6 +82,12 @@ export class ListView {
     }
   }
 
+  isUrgent() {
+    return false;
+  }
+
+  tick() {}
+
   stop() {}
 }
 

@@ -7,6 +7,7 @@ import { renew, session, token } from "./oidc.js";
 
 const SOON_MS = 1000;
 const LATE_MS = 5000;
+const LEAST_MS = 200;
 
 /**
  * Call as the operator; a session that ended is renewed once.
@@ -37,7 +38,7 @@ export function kindOf(answer) {
 /**
  * @typedef {object} Reading
  * @property {Answer | null} failure the first answer that is no success
- * @property {boolean} hasChanged
+ * @property {boolean} hasChanged or is about to: it is read again soon
  */
 
 export class Poller {
@@ -81,16 +82,17 @@ export class Poller {
   }
 
   async once() {
+    const begunAt = Date.now();
     this.isReading = true;
     const { failure, hasChanged } = await this.read();
     this.isReading = false;
     if (!this.isRunning) {
       return;
     }
-    const wait = failure ? this.afterFailure(failure) : this.afterSuccess(hasChanged);
+    const wait = failure ? this.afterFailure(failure) : this.afterSuccess(hasChanged) - (Date.now() - begunAt);
     this.report(failure, Date.now() + wait);
     if (Number.isFinite(wait)) {
-      this.timer = setTimeout(() => this.now(), wait);
+      this.timer = setTimeout(() => this.now(), Math.max(LEAST_MS, wait));
     }
   }
 
