@@ -260,6 +260,11 @@ def test_a_campaign_is_paused_and_resumed_and_only_when_it_is_confirmed(visitors
     _act(page, "Pause", "Pause")
     expect(page.get_by_role("heading", name="paused")).to_be_visible()
     assert service.apply(campaign_id, "ann").code == "paused"
+    expect(page.get_by_role("button", name="Resume")).to_be_focused()
+    expect(page.get_by_text(re.compile(r"\d\d:\d\d The campaign is paused"))).to_be_visible()
+    service.as_operator("POST", f"/campaigns/{campaign_id}/resume")
+    expect(page.get_by_text("The campaign is paused")).to_be_hidden()
+    service.as_operator("POST", f"/campaigns/{campaign_id}/pause")
     _act(page, "Resume", "Resume")
     expect(page.get_by_role("heading", name="open")).to_be_visible()
     assert service.apply(campaign_id, "ann").status == 202
@@ -545,3 +550,48 @@ def test_what_is_wrong_is_said_in_red(visitors: Visitors, service: Service) -> N
 
     expect(page.locator("#verdict.bad")).to_have_text("NOT EXACT · LATE · 2 errors")
     expect(page.get_by_text("3 claims were accepted and should be in MySQL by now.")).to_be_visible()
+
+
+def test_ten_million_fits_at_every_width(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign(capacity=10_000_000)
+    page = visitors.operator()
+    stats = service.as_operator("GET", f"/campaigns/{campaign_id}/stats").body
+    many = {name: 10_000_000 for name, value in stats.items() if type(value) is int}
+    page.route("**/stats", lambda route: route.fulfill(json={**stats, **many}))
+    _go_to(page, campaign_id)
+
+    for width in (320, 390, 768, 1280, 2560):
+        page.set_viewport_size({"width": width, "height": 900})
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll(".figures dd")]
+                .filter((figure) => figure.scrollWidth > figure.clientWidth).map((figure) => figure.id)"""
+        )
+        assert cut == [], width
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), width
+
+
+def test_a_button_shows_that_it_works_and_rebuild_is_offered_when_needed_only(
+    visitors: Visitors, service: Service
+) -> None:
+    campaign_id = service.campaign()
+    page = _open(visitors, campaign_id)
+    expect(page.get_by_role("button", name="Rebuild the gate")).to_be_hidden()
+    held: list[Route] = []
+    page.route("**/pause", lambda route: held.append(route))  # noqa: PLW0108 - Playwright cannot take a built-in
+    _act(page, "Pause", "Pause")
+
+    working = page.get_by_role("button", name="Working…")
+    expect(working).to_be_focused()
+    expect(working).to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_role("button", name="Change…")).to_have_attribute("aria-disabled", "true")
+    held[0].continue_()
+    expect(page.get_by_role("button", name="Resume")).to_have_attribute("aria-disabled", "false")
+
+
+def test_of_a_campaign_that_is_not_there_nothing_is_shown(visitors: Visitors) -> None:
+    page = visitors.operator()
+    page.evaluate("(id) => { location.hash = `#/campaigns/${id}`; }", a_campaign_id())
+
+    expect(page.get_by_role("alert").filter(has_text="There is no such campaign")).to_be_visible()
+    expect(page.locator("#main").get_by_role("button")).to_have_count(0)
+    expect(page.locator("#remaining")).to_be_hidden()

@@ -38,11 +38,13 @@ export class CampaignView {
     histories.set(id, this.series);
     /** @type {any} */ this.campaign = null;
     /** @type {any} */ this.stats = null;
+    this.state = "";
     this.shownIssued = -1;
     // What is on the page; it is made anew only when that changes.
     this.headKey = "";
     this.alertKey = "";
-    this.actionKey = "";
+    this.working = "";
+    this.notedVersion = 0;
     this.isStopped = false;
     this.build();
     this.chart = new Chart(this.canvas);
@@ -62,9 +64,27 @@ export class CampaignView {
     this.small = figures(["queued", "In the queue"], ["outbox", "Not queued yet"], ["lag", "Lag to MySQL"],
       ["overflow", "Overflow"], ["dead_letters", "Dead letters"]);
     this.small.classList.add("small");
-    this.actions = make("div", { class: "row", role: "group", "aria-label": "Actions" });
-    this.element = make("div", {}, this.title, this.facts, this.countdown, this.verdict, this.big, this.small, this.refusals, this.alerts, this.actions, this.result,
-      make("h2", {}, "Over time"), legend(), this.canvas, make("h2", {}, "Newest coupons in MySQL"), this.table());
+    this.buttons = this.actionButtons();
+    this.actions = make("div", { class: "row", role: "group", "aria-label": "Actions" }, ...this.buttons.values());
+    this.parts = make("div", { hidden: true }, this.countdown, this.verdict, this.big, this.small, this.refusals, this.alerts, this.actions,
+      this.result, make("h2", {}, "Over time"), legend(), this.canvas, make("h2", {}, "Newest coupons in MySQL"), this.table());
+    this.element = make("div", {}, this.title, this.facts, this.parts);
+  }
+
+  /** @returns {Map<string, HTMLButtonElement>} made once: who has the focus on one keeps it */
+  actionButtons() {
+    /** @type {[string, string, () => Promise<void>][]} */
+    const all = [
+      ["open", "Open now", () => this.openNow()],
+      ["change", "Change…", () => this.change()],
+      ["resume", "Resume", () => this.resume()],
+      ["pause", "Pause", () => this.pause()],
+      ["rebuild", "Rebuild the gate", () => this.rebuild()],
+    ];
+    return new Map(all.map(([name, label, run]) => {
+      const click = () => void (this.working || run());
+      return [name, make("button", { type: "button", "data-label": label, click }, label)];
+    }));
   }
 
   table() {
@@ -77,9 +97,10 @@ export class CampaignView {
   /** @returns {Promise<Reading>} */
   async read() {
     const [shown, counted] = await Promise.all([call("GET", this.path, { clock: this.clock }), operate("GET", `${this.path}/stats`)]);
-    if (shown.status === 200 && (this.campaign || shown.body.name !== null)) {
-      const isKnown = ([, value]) => value !== null; // A gate that is lost knows little of its campaign.
-      this.campaign = { ...this.campaign, ...Object.fromEntries(Object.entries(shown.body).filter(isKnown)) };
+    this.parts.hidden = shown.status === 404 || shown.status === 410 || shown.status === 400;
+    this.state = shown.body.state ?? "";
+    if (shown.status === 200) {
+      this.learn(shown.body);
     } else if (shown.status === 503 && this.campaign) {
       this.campaign = { ...this.campaign, state: "unavailable" };
     }
@@ -90,6 +111,18 @@ export class CampaignView {
       await this.readNewest();
     }
     return { failure, hasChanged };
+  }
+
+  /** @param {any} campaign as an answer describes it; one from before a change that is known is passed over */
+  learn(campaign) {
+    if ((campaign.name === null && !this.campaign) || (campaign.version ?? Infinity) < (this.campaign?.version ?? 0)) {
+      return;
+    }
+    const isKnown = ([, value]) => value !== null; // A gate that is lost knows little of its campaign.
+    this.campaign = { ...this.campaign, ...Object.fromEntries(Object.entries(campaign).filter(isKnown)) };
+    if (this.notedVersion && this.campaign.version > this.notedVersion) {
+      tell(this.result, "good", ""); // What it says is no longer so.
+    }
   }
 
   /** @returns {boolean} whether each second counts: from shortly before the opening until nothing is left */
@@ -189,18 +222,37 @@ export class CampaignView {
   }
 
   paintActions() {
-    const state = this.campaign?.state ?? "unavailable";
-    const offered = [
-      state === "not_open" && ["Open now", () => this.openNow()],
-      this.campaign && ["Change…", () => this.change()],
-      state === "paused" && ["Resume", () => this.resume()],
-      state !== "paused" && state !== "unavailable" && state !== "closed" && ["Pause", () => this.pause()],
-      ["Rebuild the gate", () => this.rebuild()],
-    ].filter(Boolean);
-    const key = offered.map(([label]) => label).join();
-    if (key !== this.actionKey) {
-      this.actionKey = key;
-      this.actions.replaceChildren(...offered.map(([label, click]) => make("button", { type: "button", click }, label)));
+    const state = this.campaign?.state ?? this.state;
+    const offered = {
+      open: state === "not_open", change: this.campaign !== null, resume: state === "paused",
+      pause: ["open", "not_open", "sold_out"].includes(state), rebuild: state === "unavailable",
+    };
+    const focused = document.activeElement;
+    for (const [name, button] of this.buttons) {
+      const isWorking = this.working === name;
+      button.hidden = !isWorking && !offered[/** @type {keyof typeof offered} */ (name)];
+      button.setAttribute("aria-disabled", String(this.working !== ""));
+      button.classList.toggle("asking", isWorking);
+      say(button, isWorking ? "Working…" : String(button.dataset.label));
+    }
+    const isLost = focused instanceof HTMLButtonElement && focused.hidden && this.actions.contains(focused);
+    if (isLost) {
+      [...this.buttons.values()].findLast((button) => !button.hidden)?.focus();
+    }
+  }
+
+  /**
+   * @template T
+   * @param {string} name of the button that works meanwhile
+   * @param {() => Promise<T>} work
+   */
+  async during(name, work) {
+    this.working = name;
+    this.paintActions();
+    try {
+      return await work();
+    } finally {
+      this.working = "";
     }
   }
 
@@ -208,7 +260,7 @@ export class CampaignView {
     // By the server's clock, which is known to half a second: a moment ago.
     const opens_at = new Date(this.clock.now() - 1000).toISOString();
     if (await confirmed("Open the campaign now?", "Users can claim from this moment on.", "Open now")) {
-      const refusal = await this.save({ ...this.campaign, opens_at });
+      const refusal = await this.during("open", () => this.save({ ...this.campaign, opens_at }));
       this.conclude(refusal ? `Not done. ${refusal.problem}` : "The campaign was opened.", !refusal);
     }
   }
@@ -227,7 +279,11 @@ export class CampaignView {
     const answer = await operate("PUT", this.path, { name, capacity, opens_at, closes_at }, { "If-Match": `"${version}"` });
     const { current } = answer.body;
     if (answer.code !== "version_conflict" || !current) {
-      return refusalOf(answer);
+      const refusal = refusalOf(answer);
+      if (!refusal) {
+        this.learn(answer.body);
+      }
+      return refusal;
     }
     return { problem: `${await this.changeSince(version)} What you typed is kept; all else is shown as it is now.`, current };
   }
@@ -247,40 +303,49 @@ export class CampaignView {
   async pause() {
     const text = "Nobody is admitted until it is resumed. Coupons that were accepted stay, and are issued.";
     if (await confirmed("Pause the campaign?", text, "Pause")) {
-      this.report(await operate("POST", `${this.path}/pause`), "The campaign is paused.");
+      this.report(await this.during("pause", () => operate("POST", `${this.path}/pause`)), "The campaign is paused.");
     }
   }
 
   async resume() {
     if (await confirmed("Resume the campaign?", "Users are admitted again, at once.", "Resume")) {
-      this.report(await operate("POST", `${this.path}/resume`), "The campaign goes on.");
+      this.report(await this.during("resume", () => operate("POST", `${this.path}/resume`)), "The campaign goes on.");
     }
   }
 
   async rebuild() {
     const text = "Makes a lost gate anew from MySQL, once all accepted claims have arrived there; until then users are told to " +
       "wait. A healthy gate is left as it is.";
-    if (!(await confirmed("Rebuild the gate?", text, "Rebuild"))) {
-      return;
+    if (await confirmed("Rebuild the gate?", text, "Rebuild")) {
+      const answer = await this.during("rebuild", () => this.rebuildOnceEmpty());
+      this.report(answer, answer.body.rebuilt ? "The gate was rebuilt." : "The gate is whole; nothing had to be done.");
     }
+  }
+
+  async rebuildOnceEmpty() {
     let answer = await operate("POST", `${this.path}/rebuild`);
     while (answer.code === "queue_not_empty" && !this.isStopped) {
       tell(this.result, "warn", "Waiting until all accepted claims are in MySQL; then the gate is rebuilt. This takes seconds to minutes.");
       await sleep(Math.max(1, answer.retryAfter) * 1000);
       answer = await operate("POST", `${this.path}/rebuild`);
     }
-    this.report(answer, answer.body.rebuilt ? "The gate was rebuilt." : "The gate is whole; nothing had to be done.");
+    return answer;
   }
 
   /** @param {Answer} answer @param {string} success */
   report(answer, success) {
     const refusal = refusalOf(answer);
+    if (!refusal && answer.body.version) {
+      this.learn(answer.body);
+    }
     this.conclude(refusal?.problem ?? success, !refusal);
   }
 
   /** @param {string} text @param {boolean} isDone */
   conclude(text, isDone) {
     tell(this.result, isDone ? "good" : "bad", text);
+    this.notedVersion = isDone ? this.campaign?.version ?? 0 : 0;
+    this.paint();
     this.refresh();
   }
 

@@ -38,12 +38,22 @@ export function dialogOf(dialog) {
   });
 }
 
+const GOOD_MS = 20_000;
+
+/** @type {WeakMap<Element, number>} */
+const leaving = new WeakMap();
+
 /**
+ * Say how an action went, and when. Good news go by themselves; the rest stays until there is other news.
  * @param {Element} place
  * @param {"good" | "warn" | "bad"} tone
- * @param {string} text
+ * @param {string} text empty: nothing any more
  */
 export function tell(place, tone, text) {
+  clearTimeout(leaving.get(place));
   place.className = text ? `note ${tone}` : "";
-  say(place, text);
+  say(place, text && `${new Date().toLocaleTimeString()} ${text}`);
+  if (text && tone === "good") {
+    leaving.set(place, setTimeout(() => tell(place, tone, ""), GOOD_MS));
+  }
 }

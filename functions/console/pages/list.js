@@ -40,9 +40,10 @@ export class ListView {
     this.table = make("table", { "aria-label": "Campaigns" }, make("thead", {}, headings()), this.rows);
     this.empty = make("p", { hidden: true }, "There is no campaign yet.");
     this.more = make("button", { type: "button", hidden: true, click: () => (this.pages += 1) }, "Show more");
-    const button = make("button", { type: "button", class: "main", click: create }, "New campaign");
+    // Offered once the list was answered: to an operator, then.
+    this.create = make("button", { type: "button", class: "main", hidden: true, click: create }, "New campaign");
     this.element = make("div", {},
-      make("h1", {}, "Campaigns"), make("div", { class: "row" }, button),
+      make("h1", {}, "Campaigns"), make("div", { class: "row" }, this.create),
       make("div", { class: "scroll" }, this.table), this.empty, make("div", { class: "row" }, this.more));
   }
 
@@ -61,6 +62,7 @@ export class ListView {
         break;
       }
     }
+    this.create.hidden = false;
     const seen = JSON.stringify(campaigns);
     const hasChanged = seen !== this.seen;
     if (hasChanged) {
