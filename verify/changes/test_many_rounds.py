@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pymysql
+import pytest
 
 from tests.conftest import MysqlTestServer, RedisTestServer
 from tests.integration.test_concurrent_changes import Servers, put
@@ -14,6 +15,7 @@ from tests.integration.test_concurrent_changes import Servers, put
 ROUNDS = int(os.environ.get("ROUNDS", "300"))
 
 
+@pytest.mark.timeout(900)
 def test_the_gate_never_has_more_than_the_ledger(redis_server: RedisTestServer, mysql_server: MysqlTestServer) -> None:
     """GIVEN sessions that end at any moment, WHEN 6 and 3 coupons are asked for at once, THEN the gate never has more
     than the ledger; they agree where both were answered 200, and once the relay has aligned them in any case."""
