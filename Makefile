@@ -6,7 +6,7 @@ export PYTHONPATH := layers/firstcome/python
 export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK CONTAINER_HOST
 
 .DEFAULT_GOAL := help
-.PHONY: help install run faults faults-long up down token invoke test schemathesis verify mutate bare bench cost check lint fmt types validate audit pictures
+.PHONY: help deploy doctor install run faults faults-long up down token invoke test schemathesis verify mutate bare bench cost check lint fmt types validate audit pictures
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,16 @@ invoke: install-run ## Run a built function on the stack: make invoke FUNCTION=A
 	@exec $(PYTHON) -m local.commands.invoke
 
 # Two at a time: the tests wait for servers more than they compute. The pages' tests belong to `make verify`.
+deploy: export ENV := $(ENV)
+deploy: export PARAMS := $(PARAMS)
+deploy: install-run ## Deploy to AWS: make deploy ENV=dev|prod [PARAMS="AlarmEmail=you@example.com"]
+	@exec $(PYTHON) -m local.commands.deploy
+
+doctor: export ENV := $(ENV)
+doctor: export PARAMS := $(PARAMS)
+doctor: install-run ## Say what of an account fits the stack and what does not (ENV=dev|prod|local PARAMS=)
+	@exec $(PYTHON) -m local.commands.doctor
+
 test: install-test ## Run the tests on real servers, within five minutes
 	@exec $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --ignore tests/browser
 
