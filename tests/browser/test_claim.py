@@ -51,6 +51,9 @@ def test_it_counts_down_opens_gives_a_coupon_and_shows_the_same_after_a_reload(
     expect(page.get_by_role("button", name=_CLAIM)).to_have_attribute("aria-disabled", "true")
     if not skew_ms:
         is_fine(page, "claim-not-open")
+    place = page.get_by_role("button", name=_CLAIM).bounding_box()
+    expect(page.get_by_role("button", name=_CLAIM)).to_have_attribute("aria-disabled", "false")
+    assert page.get_by_role("button", name=_CLAIM).bounding_box() == place
     _claim(page)
 
     code = _code(page)
@@ -74,6 +77,8 @@ def test_the_opening_is_far_away(visitors: Visitors, service: Service, is_fine: 
     page = visitors.visitor(viewport=PHONE)
     visitors.open_claim_page(page, service.campaign(opens_at=_soon(3 * 86_400 + 7200)))
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"^3 days 0[12]:\d\d:\d\d$"))
+    expect(page.get_by_text("Opens in", exact=True)).to_be_visible()
+    expect(page.get_by_text("Opens on")).to_contain_text("Korean Standard Time")
     _message(page, "Sign in now")
     is_fine(page, "claim-early")
 
@@ -85,7 +90,7 @@ def test_sold_out(visitors: Visitors, service: Service, is_fine: Check) -> None:
     service.apply(campaign_id, "bob")
     _claim(page)
 
-    _message(page, "You have not got one")
+    _message(page, "you didn't get one this time")
     expect(page.get_by_role("button")).to_have_count(0)
     is_fine(page, "claim-sold-out")
     page.reload()
@@ -128,7 +133,7 @@ def test_the_gate_is_down_and_the_wish_is_kept_until_it_is_back(
         client.delete(*client.keys(f"firstcome:{{{campaign_id}}}:*"))
     _claim(page)
 
-    _message(page, "Your request is repeated by itself")
+    _message(page, "Your request is repeated automatically")
     is_fine(page, "claim-503")
     rebuilt = eventually(
         lambda: service.as_operator("POST", f"/campaigns/{campaign_id}/rebuild"), lambda answer: answer.status != 409
@@ -280,3 +285,43 @@ def test_a_name_is_text_and_never_a_script(visitors: Visitors, service: Service)
 
     expect(page.get_by_role("heading")).to_have_text(name)
     assert page.locator("main img").count() == 0
+
+
+def test_a_reload_while_it_is_busy_keeps_the_wish(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign()
+    page = visitors.user(campaign_id, "ann")
+    page.route("**/coupons", lambda route: route.fulfill(status=503, json={"message": "no"}))
+    _claim(page)
+    _message(page, "Your request is repeated automatically")
+
+    page.unroute("**/coupons")
+    page.reload()
+    assert _code(page) == service.apply(campaign_id, "ann").body["coupon_code"]
+
+
+def test_another_user_of_the_same_device_signs_in(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign()
+    page = visitors.visitor(viewport=PHONE)
+    visitors.open_claim_page(page, campaign_id)
+    sign_in(page, "ann")
+    _claim(page)
+    code = _code(page)
+    page.get_by_role("link", name="Not you?").click()
+    page.wait_for_url("**/authorize?**prompt=login**")
+    page.get_by_label("Name").fill("bob")
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page.locator("#who")).to_have_text("Signed in as bob")
+    _claim(page)
+    assert _code(page) != code
+
+
+def test_that_the_code_is_copied_is_said_for_a_moment(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign()
+    code = service.apply(campaign_id, "ann").body["coupon_code"]
+    page = visitors.user(campaign_id, "ann", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the code").click()
+
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy the code")).to_be_visible()
+    assert page.evaluate("() => navigator.clipboard.readText()") == code

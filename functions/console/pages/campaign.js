@@ -309,7 +309,7 @@ export class CampaignView {
 
   async resume() {
     if (await confirmed("Resume the campaign?", "Users are admitted again, at once.", "Resume")) {
-      this.report(await this.during("resume", () => operate("POST", `${this.path}/resume`)), "The campaign goes on.");
+      this.report(await this.during("resume", () => operate("POST", `${this.path}/resume`)), "The campaign was resumed.");
     }
   }
 

@@ -15,6 +15,10 @@ const PATH = `campaigns/${CAMPAIGN}`;
 const TEXTS = textsFor(navigator.languages);
 const SOON_MS = 5000;
 const REFUSED_MS = 5000;
+const COPIED_MS = 3000;
+
+/** Where the tab keeps, over a reload, that its user has pressed the button and was not answered yet. */
+const WISH = `firstcome.wish.${CAMPAIGN}`;
 
 /** Seconds between two looks at the campaign, by its state: few, because everybody who waits looks. */
 const LOOK_SECONDS = { not_open: 60, open: 15, paused: 4, sold_out: 30, closed: 120 };
@@ -112,8 +116,10 @@ function settle(answer) {
 
 async function claim() {
   known.isAsking = true;
+  sessionStorage.setItem(WISH, session(ROLE)?.user ?? "");
   paint();
   settle(await askUntilSettled("POST", `${PATH}/coupons`));
+  sessionStorage.removeItem(WISH);
   known.isAsking = false;
   paint();
   void look();
@@ -199,7 +205,7 @@ function message() {
   if (known.isRestoring || !state) return TEXTS.loading;
   if (known.isSignInBroken) return TEXTS.signInFailed;
   if (known.isExpired) return TEXTS.expired;
-  if (state === "not_open") return isSignedIn ? beforeText() : TEXTS.signInBefore;
+  if (state === "not_open") return isSignedIn ? TEXTS.before : TEXTS.signInBefore;
   if (state === "open") return isSignedIn ? TEXTS.open : TEXTS.signInFirst;
   return { paused: TEXTS.paused, sold_out: TEXTS.soldOutForAll, closed: TEXTS.closed }[state];
 }
@@ -210,10 +216,10 @@ function troubleText(answer) {
   return known.isAsking ? TEXTS.again : TEXTS.unavailable;
 }
 
-function beforeText() {
-  const when = new Date(known.campaign.opens_at);
-  const format = new Intl.DateTimeFormat(TEXTS.lang, { dateStyle: "long", timeStyle: "medium" });
-  return untilOpening() < 60_000 ? TEXTS.opensSoon : TEXTS.opensAt(format.format(when));
+/** @returns {string} with the name of its time zone */
+function openingText() {
+  const format = new Intl.DateTimeFormat(TEXTS.lang, { dateStyle: "long", timeStyle: "full" });
+  return TEXTS.opensAt(format.format(new Date(known.campaign.opens_at)));
 }
 
 /** @typedef {{label: string, isReady: boolean, run: () => unknown}} Action */
@@ -222,27 +228,41 @@ function beforeText() {
 function action() {
   const state = stateNow();
   if (known.coupon) return { label: known.isCopied ? TEXTS.copied : TEXTS.copy, isReady: true, run: copy };
-  if (known.refusal === "no_account") return { label: TEXTS.signIn, isReady: true, run: enter };
+  if (known.refusal === "no_account") return { label: TEXTS.signIn, isReady: true, run: () => enter() };
   if (known.refusal || !state || state === "closed") return null;
-  if (!session(ROLE)) return { label: state === "sold_out" ? TEXTS.signInToSee : TEXTS.signIn, isReady: true, run: enter };
+  if (!session(ROLE)) return { label: state === "sold_out" ? TEXTS.signInToSee : TEXTS.signIn, isReady: true, run: () => enter() };
   if (state === "sold_out") return null;
   const isReady = state === "open" && !known.isAsking && !known.isRestoring;
   return { label: TEXTS.claim, isReady, run: claim };
 }
 
-async function enter() {
+/** @param {Record<string, string>} [parameters] */
+async function enter(parameters) {
   try {
-    await signIn(ROLE);
+    await signIn(ROLE, parameters);
   } catch {
     known.isSignInBroken = true;
     paint();
   }
 }
 
+/** Somebody else takes the device: the issuer must not sign the same user in again unasked. @param {Event} event */
+function leave(event) {
+  event.preventDefault();
+  signOut(ROLE);
+  sessionStorage.removeItem(WISH);
+  Object.assign(known, { coupon: null, refusal: "" });
+  void enter({ prompt: "login" });
+}
+
 async function copy() {
   try {
     await navigator.clipboard.writeText(known.coupon?.coupon_code ?? "");
     known.isCopied = true;
+    setTimeout(() => {
+      known.isCopied = false;
+      paint();
+    }, COPIED_MS);
   } catch {
     getSelection()?.selectAllChildren(byId("code"));
   }
@@ -255,8 +275,7 @@ function paint() {
     document.title = campaign.name;
     say(byId("name"), campaign.name);
   }
-  paintSupply();
-  paintCountdown();
+  paintBefore();
   byId("ticket").hidden = !coupon;
   if (coupon) {
     paintTicket(coupon);
@@ -265,21 +284,21 @@ function paint() {
   byId("message").classList.toggle("asking", (known.isAsking || known.isRestoring) && !coupon);
   paintButton(action());
   say(byId("who"), session(ROLE) ? TEXTS.who(session(ROLE)?.user ?? "") : "");
+  say(byId("leave"), TEXTS.notYou);
+  byId("leave").hidden = !session(ROLE);
 }
 
-function paintSupply() {
+function paintBefore() {
   const { campaign } = known;
-  const isWorthSaying = campaign && !known.coupon && !known.refusal && stateNow() === "open" && campaign.remaining > 0;
+  const state = known.coupon || known.refusal ? "" : stateNow();
+  const isWaiting = state === "not_open";
+  const isWorthSaying = state === "open" && campaign.remaining > 0;
+  byId("before").hidden = !isWaiting && state !== "open";
+  say(byId("countdown-label"), isWaiting ? TEXTS.opensIn : "");
+  say(byId("countdown"), isWaiting ? countdownText(untilOpening(), TEXTS.days) : "");
+  say(byId("when"), isWaiting ? openingText() : "");
   const [left, all] = [campaign?.remaining, campaign?.capacity].map((count) => Number(count).toLocaleString(TEXTS.lang));
   say(byId("supply"), isWorthSaying ? TEXTS.supply(left, all) : "");
-}
-
-function paintCountdown() {
-  const isWaiting = stateNow() === "not_open" && !known.coupon && !known.refusal;
-  byId("countdown").hidden = !isWaiting;
-  if (isWaiting) {
-    say(byId("countdown"), countdownText(untilOpening(), TEXTS.days));
-  }
 }
 
 /** @param {Coupon} coupon */
@@ -320,9 +339,11 @@ function tick() {
 
 document.documentElement.lang = TEXTS.lang;
 byId("action").addEventListener("click", press);
+byId("leave").addEventListener("click", leave);
 paint();
 if (session(ROLE)) {
-  void restore();
+  const isWished = sessionStorage.getItem(WISH) === session(ROLE)?.user;
+  void (isWished ? claim() : restore());
 }
 void watch();
 tick();

@@ -73,12 +73,12 @@ function troubleNote(kind, failure) {
 /** @param {string} kind @param {Answer} failure */
 function troubleText(kind, failure) {
   const texts = {
-    network: "The network is lost: no answer comes. What you see is old; it goes on by itself.",
-    busy: "The service throttles (429). It goes on by itself.",
+    network: "The network is lost: no answer comes. What you see is old; it continues automatically.",
+    busy: "The service throttles (429). It continues automatically.",
     unavailable: "The service answers 503: Redis, MySQL or the queue does not answer, or the gate of this campaign is lost. " +
-      "Nothing accepted is lost. It goes on by itself.",
+      "Nothing accepted is lost. It continues automatically.",
     expired: "Your session has ended. What you see is old.",
-    forbidden: "This account is not an operator: its token has not the scope firstcome/operator.",
+    forbidden: "This account is not an operator: its token does not have the scope firstcome/operator.",
     missing: "There is no such campaign.",
   };
   return texts[/** @type {keyof typeof texts} */ (kind)] ?? `The service answered ${failure.status}. It is tried again.`;
@@ -154,7 +154,7 @@ async function show() {
 function welcome() {
   const button = make("button", { type: "button", class: "main", click: () => void enter() }, "Sign in");
   return make("div", {}, make("h1", {}, "Firstcome console"),
-    make("p", {}, "Make campaigns, and watch how far their coupons are. It is for operators."), make("div", { class: "row" }, button));
+    make("p", {}, "Make campaigns, and watch coupons being issued. For operators."), make("div", { class: "row" }, button));
 }
 
 byId("sign-out").addEventListener("click", leave);

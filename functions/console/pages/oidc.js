@@ -99,8 +99,9 @@ async function refresh(role) {
 /**
  * Leave for the issuer; it sends the user back to `finish`, and that to here.
  * @param {Role} role
+ * @param {Record<string, string>} [parameters] more for the issuer: `prompt`
  */
-export async function signIn(role) {
+export async function signIn(role, parameters = {}) {
   const settings = await config();
   const { issuer, client_id } = await provider(role);
   const { authorization_endpoint } = await discovered(issuer);
@@ -117,6 +118,7 @@ export async function signIn(role) {
     code_challenge: challenge,
     code_challenge_method: "S256",
     ...(settings.audience === client_id ? {} : { audience: settings.audience }),
+    ...parameters,
   };
   Object.entries(query).forEach(([name, value]) => address.searchParams.set(name, value));
   location.assign(address);

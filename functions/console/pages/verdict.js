@@ -45,7 +45,7 @@ export function alertsOf(stats, state) {
   /** @type {[boolean, Tone, string, string][]} */
   const all = [
     [state === "unavailable", "bad", "gate-lost", "The gate is lost or closed, and nobody is admitted: users are told to wait. The relay " +
-      "rebuilds it within minutes, by itself; the button does it now."],
+      "rebuilds it automatically within minutes; the button does it now."],
     [overflow > 0, "bad", "overflow", `${claims(overflow)} accepted but found no seat in MySQL. It takes a Redis that went back in ` +
       "time. Each is kept in the table overflow: raise the capacity and send them again, or tell the users."],
     [isOverdue(stats), "bad", "claimslate", `${claims(accepted - issued - overflow)} accepted and should be in MySQL by now.`],
