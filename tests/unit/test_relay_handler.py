@@ -390,15 +390,53 @@ def test_under_a_trickle_of_claims_the_queue_is_looked_at_more_than_once(
     assert world.gate.queue_empty_at() is not None
 
 
-def test_with_no_time_left_suspect_gates_are_closed_and_nothing_else_is_begun(world: World) -> None:
+def test_with_no_time_left_nothing_is_begun(world: World) -> None:
     world.open("one")
     world.open("two")
     _leave_outbox(world, "alice", campaign_id="one")
     del world.gate.states["two"]
     world.clock.sleep(_AFTER_MS)
-    assert _relay(world, timeout_ms=8_000) == _did(0, closed=["two"])
+    assert _relay(world, timeout_ms=8_000) == _did(0)
     assert world.gate.claim_counts("one").outbox == 1
-    assert world.gate.state("two") is GateState.FENCED
+
+
+def test_gates_that_do_not_answer_in_time_keep_the_others_from_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN a shard that is away with 60 campaigns on it, THEN the others are looked at within a few runs."""
+    away = {f"away-{number:02d}" for number in range(60)}
+    for name in away:
+        world.open(name)
+    world.open("here")
+    _leave_outbox(world, "alice", campaign_id="here")
+    world.clock.sleep(_AFTER_MS)
+    show = world.gate.show
+
+    def slow_show(campaign_id: str) -> Any:
+        if campaign_id in away:
+            world.clock.sleep(1_000)
+            raise GateUnavailableError("no answer")
+        return show(campaign_id)
+
+    monkeypatch.setattr(world.gate, "show", slow_show)
+    for _ in range(60):
+        began = world.clock.now()
+        if _relay(world)["sent"]:
+            return
+        assert world.clock.now() - began <= _TIMEOUT_MS
+    pytest.fail("nobody looked")
+
+
+def test_what_healing_and_comparing_leave_of_the_time_goes_to_the_outbox(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.open(capacity=1_000)
+    _leave_outbox(world, *(f"user-{number:04d}" for number in range(1_000)))
+    slow = SlowQueue(clock=world.clock)
+    monkeypatch.setattr(bootstrap, "claim_queue", lambda: slow)
+    world.clock.sleep(_AFTER_MS)
+    time_for_all_but_looking_at_the_queue = _TIMEOUT_MS - 8_000 - 2_000
+    assert _relay(world)["sent"] >= 10 * (time_for_all_but_looking_at_the_queue // slow.batch_ms - 1)
 
 
 def test_with_a_slow_queue_it_stops_before_its_time_is_up_and_the_next_run_goes_on(

@@ -7,7 +7,7 @@ run has a share of the time and goes on in the next run where it stopped.
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,9 +23,12 @@ from firstcome.service.reconcile import Reconcile, Reconciled
 type HasTime = Callable[[], bool]
 type View = GateView | Refused | None
 
-_OUTBOX_SHARE = 0.4
+_LOOKING_SHARE = 0.2
+_OUTBOX_SHARE = 0.5
 _HEALING_SHARE = 0.85
-"""Of a run's time, from its beginning, after which the next part gets its turn."""
+"""Of a run's time, from its beginning, after which the next part gets its turn. What is left in the end goes to healing
+and to the outboxes.
+"""
 
 _SLICE_MS = 4_000
 """How long one campaign is worked on before the next one gets its turn; an operator's change waits for so long."""
@@ -132,20 +135,18 @@ class Relay:
 
         known = Alignment(self.gate, self.ledger).register_all()
         records = self._records(report)
-        views = self._views(report, {*known, *(records or {})})
+        views = self._views(report, {*known, *(records or {})}, until(_LOOKING_SHARE))
         if records is not None:
-            with report.guard():
-                Alignment(self.gate, self.ledger).restore_archived()
-            self._align(report, records, views)
-        suspects = [name for name, view in views.items() if isinstance(view, GateView) and not view.is_available]
+            self._align(report, records, views, until(_LOOKING_SHARE))
+        gates = {name: view for name, view in sorted(views.items()) if isinstance(view, GateView)}
+        suspects = [name for name, view in gates.items() if not view.is_available]
         self._fence(report, suspects)
-        self._send(report, [name for name, view in views.items() if _has_outbox(view)], until(_OUTBOX_SHARE))
+        unsent = self._send(report, [name for name, view in gates.items() if view.outbox], until(_OUTBOX_SHARE))
         if records is not None:
-            left = self._heal(report, suspects, records, until(_HEALING_SHARE))
-            whole = [name for name, view in views.items() if isinstance(view, GateView) and view.is_available]
-            self._reconcile(report, whole, until(1))
-            self._send(report, report.reconciled, until(1))
-            self._heal(report, left, records, until(1))
+            closed = self._heal(report, suspects, records, until(_HEALING_SHARE))
+            self._reconcile(report, [name for name, view in gates.items() if view.is_available], until(1))
+            self._heal(report, closed, records, until(1))
+        self._send(report, [*unsent, *report.reconciled], until(1))
         report.closed = [name for name in suspects if name not in report.rebuilt]
         return report
 
@@ -155,20 +156,30 @@ class Relay:
             return {record.campaign.campaign_id: record for record in self.ledger.active_campaigns()}
         return None
 
-    def _views(self, report: RelayReport, campaign_ids: Iterable[str]) -> dict[str, View]:
+    def _views(self, report: RelayReport, campaign_ids: Set[str], has_time: HasTime) -> dict[str, View]:
         views: dict[str, View] = {}
-        for campaign_id in sorted(campaign_ids):
+        for campaign_id in _in_any_order(campaign_ids):
             with report.guard(campaign_id):
-                views[campaign_id] = self.gate.show(campaign_id)
+                if has_time():
+                    views[campaign_id] = self.gate.show(campaign_id)
         return views
 
-    def _align(self, report: RelayReport, records: Mapping[str, CampaignRecord], views: dict[str, View]) -> None:
+    def _align(
+        self,
+        report: RelayReport,
+        records: Mapping[str, CampaignRecord],
+        views: dict[str, View],
+        has_time: HasTime,
+    ) -> None:
         """Complete what was interrupted between ledger and gate, and settle where they differ."""
+        alignment = Alignment(self.gate, self.ledger)
+        with report.guard():
+            alignment.restore_archived()
         for campaign_id, view in views.items():
-            if _is_aligned(records.get(campaign_id), view):
+            if _is_aligned(records.get(campaign_id), view) or not has_time():
                 continue
             with report.guard(campaign_id), self.ledger.campaign_lock(campaign_id, LOCK_WAIT_SECONDS):
-                Alignment(self.gate, self.ledger).run(campaign_id)
+                alignment.run(campaign_id)
                 views[campaign_id] = self.gate.show(campaign_id)
 
     def _fence(self, report: RelayReport, suspects: Sequence[str]) -> None:
@@ -181,8 +192,8 @@ class Relay:
             with report.guard(campaign_id):
                 self.gate.fence(campaign_id, ledger_now)
 
-    def _send(self, report: RelayReport, campaign_ids: Sequence[str], has_time: HasTime) -> None:
-        """Send from all outboxes in turn, so that a long one does not hold up the others."""
+    def _send(self, report: RelayReport, campaign_ids: Sequence[str], has_time: HasTime) -> list[str]:
+        """Send from all outboxes in turn, so that a long one does not hold up the others. Returns those with more."""
         turns = deque(campaign_ids)
         while turns and has_time():
             campaign_id = turns.popleft()
@@ -199,14 +210,15 @@ class Relay:
                     self.gate.remove_from_outbox(confirmed)
                 if len(confirmed) == len(claims):
                     turns.append(campaign_id)
+        return list(turns)
 
     def _heal(
         self, report: RelayReport, suspects: Sequence[str], records: Mapping[str, CampaignRecord], has_time: HasTime
     ) -> list[str]:
-        """Rebuild gates: open campaigns first, then those that open soonest. Returns those that want more time."""
+        """Rebuild gates: open campaigns first, then those that open soonest. Returns those to try again."""
         if not suspects:
             return []
-        now, left = self.gate.now(), []
+        now, closed = self.gate.now(), []
         known = [records[name] for name in suspects if name in records]
         for record in sorted(known, key=lambda record: _urgency(record, now)):
             campaign_id = record.campaign.campaign_id
@@ -217,14 +229,13 @@ class Relay:
                     outcome = self.rebuild.run(campaign_id, self._slice(has_time))
             if isinstance(outcome, Rebuilt):
                 report.rebuilt.append(campaign_id)
-            elif outcome == StillUnderWay(is_restoring=True):
-                left.append(campaign_id)
-        return left
+            elif isinstance(outcome, StillUnderWay):
+                closed.append(campaign_id)
+        return closed
 
     def _reconcile(self, report: RelayReport, campaign_ids: Sequence[str], has_time: HasTime) -> None:
         sent = self._counts_of_sent(report, campaign_ids, has_time)
-        # In another order each time, should there not be the time for all of them.
-        turns = deque(random.sample(campaign_ids, len(campaign_ids)))
+        turns = deque(_in_any_order(campaign_ids))
         while turns and has_time():
             campaign_id = turns.popleft()
             with report.guard(campaign_id):
@@ -260,8 +271,9 @@ class Relay:
         return lambda: self.clock.now() < ends_at and has_time()
 
 
-def _has_outbox(view: View) -> bool:
-    return isinstance(view, GateView) and view.outbox > 0
+def _in_any_order(campaign_ids: Collection[str]) -> list[str]:
+    """Shuffle, so that each gets its turn in some run should there not be the time for all of them in one."""
+    return random.sample(list(campaign_ids), len(campaign_ids))
 
 
 def _is_aligned(record: CampaignRecord | None, view: View) -> bool:
