@@ -20,7 +20,6 @@ from verify.chaos.outcome import LongOutcome, LongPlan, Struck, describe, summar
 from verify.chaos.population import Population, Task
 from verify.chaos.schedule import steps, steps_a_round
 from verify.rush.answers import Answer
-from verify.rush.flushed_rush import merge, users_to_ask_again
 
 ACCEPTED_AT = "2026-11-23T09:00:00.000Z"
 
@@ -176,21 +175,6 @@ def test_the_environment_sets_the_plan() -> None:
     assert (read_plan({}).minutes, read_plan({}).acks) == (15, 1)
     with pytest.raises(LocalStackError, match="ACKS=2"):
         read_plan({"ACKS": "2"})
-
-
-def test_after_a_wipe_those_ask_again_who_are_unclear_or_have_a_coupon() -> None:
-    def made(user: int, status: int, **changes: object) -> Answer:
-        blank = Answer("apply", user, f"user-{user}", status, None, user, f"CODE{user}", ACCEPTED_AT, 1.0, 1.0)
-        return replace(blank, **changes)  # type: ignore[arg-type]
-
-    sold_out = made(3, 409, sequence=None, code="sold_out")
-    unavailable = made(2, 503, sequence=None, code="unavailable", fault="unexpected answer 503 unavailable")
-    first = [made(1, 202), sold_out, unavailable]
-
-    assert users_to_ask_again(first) == ["user-1", "user-2"]
-
-    merged = merge(first, [made(1, 200), made(2, 202)])
-    assert [answer.retried for answer in merged] == [False, False, True, False, False]
 
 
 def test_the_length_of_a_body_is_read_from_its_head() -> None:

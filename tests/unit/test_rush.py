@@ -13,6 +13,7 @@ from local.commands.run import read_plan
 from local.errors import LocalStackError
 from verify.guarantees import Evidence, Gate, Row, check
 from verify.rush.answers import Answer, AnswerLog, Coupon, Tally, coupon_in, find_fault
+from verify.rush.flushed_rush import merge, users_to_ask_again
 from verify.rush.result import Outcome, Plan, describe, headline, percentile, summarise
 
 START = 1_790_000_000.0
@@ -161,6 +162,22 @@ def test_a_user_is_answered_once_nothing_is_asked_again() -> None:
     first, second = outcome().answers[:2]
     assert Tally([first]).answered == set()
     assert Tally([first, second]).answered == {"ann"}
+
+
+def test_after_a_wipe_users_apply_again_who_hold_a_coupon_or_had_no_answer() -> None:
+    first = [
+        answer("apply", "ann", 202, 0.0, **coupon(1)),
+        answer("apply", "ben", 503, 0.1, code="unavailable"),
+        # The gate is back, and has no coupon for an application that it never saw.
+        answer("mine", "ben", 404, 0.2, code="no_coupon"),
+        answer("apply", "cid", 409, 0.3, code="sold_out"),
+    ]
+
+    assert users_to_ask_again(first) == ["ann", "ben"]
+    merged = merge(
+        first, [answer("apply", "ann", 200, 1.0, **coupon(1)), answer("apply", "ben", 202, 1.1, **coupon(2))]
+    )
+    assert [one.retried for one in merged] == [False, True, False, False, False, False]
 
 
 def test_the_plan_has_defaults_for_what_is_unset_or_empty() -> None:

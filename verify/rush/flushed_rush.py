@@ -89,9 +89,9 @@ def run_flushed_rush(site: Site, plan: Plan, campaign: str, files: Files, progre
 
 
 def users_to_ask_again(answers: Sequence[Answer]) -> list[str]:
-    """Users without an answer, and those who hold a coupon."""
+    """Users without an answer to their application, and those who hold a coupon."""
     holders = {answer.user for answer in answers if answer.coupon}
-    last = {answer.user: answer for answer in answers}
+    last = {answer.user: answer for answer in answers if answer.kind != "mine"}
     return [user for user, answer in last.items() if user in holders or answer.status in UNKNOWN_OUTCOMES]
 
 
