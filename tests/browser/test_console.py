@@ -595,3 +595,28 @@ def test_of_a_campaign_that_is_not_there_nothing_is_shown(visitors: Visitors) ->
     expect(page.get_by_role("alert").filter(has_text="There is no such campaign")).to_be_visible()
     expect(page.locator("#main").get_by_role("button")).to_have_count(0)
     expect(page.locator("#remaining")).to_be_hidden()
+
+
+def test_the_keyboard_skips_to_the_content_and_the_chart_is_a_table_too(
+    visitors: Visitors, service: Service, is_fine: Check
+) -> None:
+    campaign_id = service.campaign(name="סוף עונה")
+    service.apply(campaign_id, "ann")
+    page = visitors.visitor(visitors.session("operator", "olga"), forced_colors="active")
+    visitors.open_console(page)
+    expect(page.get_by_role("link", name="סוף עונה").first).to_have_attribute("dir", "auto")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    _go_to(page, campaign_id)
+    _figure(page, "accepted").to_have_text("1")
+
+    page.get_by_text("The chart as a table").click()
+    rows = page.get_by_role("table", name="The chart as a table").get_by_role("row")
+    expect(rows.nth(1)).to_contain_text(re.compile(r"\d\d:\d\d:\d\d1"))
+    colours = page.evaluate(
+        """() => [...document.querySelectorAll(".legend li")].map((item) =>
+            getComputedStyle(item, "::before").backgroundColor)"""
+    )
+    assert len(set(colours)) == 3
+    is_fine(page, "console-forced-colours")

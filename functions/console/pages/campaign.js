@@ -15,6 +15,7 @@ import { alertsOf, refusalsText, verdictOf } from "./verdict.js";
 
 const NEWEST = 10;
 const EARLY_MS = 35_000;
+const HISTORY_ROWS = 12;
 
 /** @type {Record<string, string>} what an operator did, by the audit trail's name of it */
 const DONE = { create: "created", change: "changed", pause: "paused", resume: "resumed" };
@@ -67,7 +68,7 @@ export class CampaignView {
     this.buttons = this.actionButtons();
     this.actions = make("div", { class: "row", role: "group", "aria-label": "Actions" }, ...this.buttons.values());
     this.parts = make("div", { hidden: true }, this.countdown, this.verdict, this.big, this.small, this.refusals, this.alerts, this.actions,
-      this.result, make("h2", {}, "Over time"), legend(), this.canvas, make("h2", {}, "Newest coupons in MySQL"), this.table());
+      this.result, make("h2", {}, "Over time"), legend(), this.canvas, this.historyTable(), make("h2", {}, "Newest coupons in MySQL"), this.table());
     this.element = make("div", {}, this.title, this.facts, this.parts);
   }
 
@@ -92,6 +93,24 @@ export class CampaignView {
     const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)));
     const table = make("table", { "aria-label": "Newest coupons in MySQL" }, make("thead", {}, head), this.rows);
     return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Newest coupons" }, table);
+  }
+
+  /** The chart, for whoever cannot see it: a dozen of its points. */
+  historyTable() {
+    const head = make("tr", {}, ...["Time", "Accepted", "Issued", "In the queue"].map((name) => make("th", { scope: "col" }, name)));
+    this.history = make("tbody", {});
+    this.historyDetails = make("details", { toggle: () => this.paintHistory() }, make("summary", {}, "The chart as a table"),
+      make("table", { "aria-label": "The chart as a table" }, make("thead", {}, head), this.history));
+    return this.historyDetails;
+  }
+
+  paintHistory() {
+    const { points } = this.series;
+    const step = Math.max(1, Math.ceil(points.length / HISTORY_ROWS));
+    const sampled = points.filter((_, index) => (points.length - 1 - index) % step === 0).reverse();
+    const row = (/** @type {import("./series.js").Point} */ { at, accepted, issued, queued }) =>
+      make("tr", {}, ...[new Date(at).toLocaleTimeString(), ...[accepted, issued, queued].map(grouped)].map((cell) => make("td", {}, cell)));
+    this.history.replaceChildren(...(this.historyDetails.open ? sampled.map(row) : []));
   }
 
   /** @returns {Promise<Reading>} */
@@ -173,6 +192,7 @@ export class CampaignView {
       this.paintFigures();
       this.paintAlerts();
       this.chart.show(this.series.points, this.stats.capacity);
+      this.paintHistory();
     }
     this.paintActions();
   }
@@ -185,7 +205,7 @@ export class CampaignView {
     }
     this.headKey = key;
     document.title = `${name} · Firstcome console`;
-    this.title.replaceChildren(name, " ", badge(state));
+    this.title.replaceChildren(make("bdi", {}, name), " ", badge(state));
     const claim = make("a", { href: new URL(`${this.path}/claim`, BASE).href, target: "_blank", rel: "noopener" }, "Claim page");
     const text = `${this.id} · ${grouped(capacity)} coupons · opens ${shortTime(opens_at)} · closes ${shortTime(closes_at)} · `;
     const hadFocus = this.facts.contains(document.activeElement);
@@ -397,6 +417,6 @@ function legend() {
 
 /** @param {any} coupon */
 function couponRow({ sequence, user_id, coupon_code, accepted_at, issued_at }) {
-  const cells = [grouped(sequence), user_id, make("code", {}, coupon_code), shortTime(accepted_at), shortTime(issued_at)];
+  const cells = [grouped(sequence), make("bdi", {}, user_id), make("code", {}, coupon_code), shortTime(accepted_at), shortTime(issued_at)];
   return make("tr", {}, ...cells.map((cell) => make("td", {}, cell)));
 }

@@ -51,7 +51,11 @@ function paintTrouble() {
   const kind = shown.failure ? kindOf(shown.failure) : "";
   if (kind !== shown.troubleKey) {
     shown.troubleKey = kind;
+    const hadFocus = place.contains(document.activeElement);
     place.replaceChildren(...(kind && shown.failure ? [troubleNote(kind, shown.failure)] : []));
+    if (hadFocus) {
+      byId("main").focus();
+    }
   }
   const wait = place.querySelector(".wait");
   if (wait) {
@@ -158,6 +162,10 @@ function welcome() {
 }
 
 byId("sign-out").addEventListener("click", leave);
+byId("skip").addEventListener("click", (/** @type {Event} */ event) => {
+  event.preventDefault(); // The address names the view.
+  byId("main").focus();
+});
 addEventListener("hashchange", () => {
   void show();
   byId("main").focus();

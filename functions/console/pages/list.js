@@ -105,7 +105,7 @@ function numeric(name) {
 
 /** @param {any} campaign */
 function row(campaign) {
-  const link = make("a", { href: `#/campaigns/${campaign.campaign_id}` }, campaign.name);
+  const link = make("a", { href: `#/campaigns/${campaign.campaign_id}`, dir: "auto" }, campaign.name);
   return make("tr", {},
     make("td", {}, link, make("div", { class: "soft" }, campaign.campaign_id)),
     make("td", {}, badge(campaign.state)),
