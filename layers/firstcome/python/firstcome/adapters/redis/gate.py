@@ -39,7 +39,10 @@ because the clocks of two machines do not run alike."""
 _AT_MOST = 1000
 """Claims handled in one call, so that no call holds Redis for long."""
 
-_BLOCK = 16_384
+_WRITTEN_AT_MOST = 250
+"""Claims written in one call, likewise: each is several writes."""
+
+_BLOCK = 8_192
 """Sequences whose free ones are listed in one call, likewise."""
 
 
@@ -336,7 +339,7 @@ def _pages(claims: Iterable[Claim]) -> Iterator[tuple[str, tuple[Claim, ...]]]:
     for claim in claims:
         parted.setdefault(claim.campaign_id, []).append(claim)
     for campaign_id, of_campaign in parted.items():
-        for some in batched(of_campaign, _AT_MOST, strict=False):
+        for some in batched(of_campaign, _WRITTEN_AT_MOST, strict=False):
             yield campaign_id, some
 
 
