@@ -22,7 +22,7 @@ from firstcome import bootstrap
 from firstcome.adapters import aws
 from firstcome.adapters.mysql.connect import SESSION_SQL
 from firstcome.adapters.mysql.ledger import MysqlLedger
-from firstcome.adapters.redis.connect import Timeouts, connect
+from firstcome.adapters.redis.connect import Server, Timeouts
 from firstcome.adapters.redis.credentials import GateCredentials
 from firstcome.adapters.redis.gate import RedisGate
 from firstcome.settings import RedisSettings
@@ -54,7 +54,7 @@ class RedisTestServer:
     ) -> RedisGate:
         """Make a gate on a connection of its own."""
         where = RedisSettings("127.0.0.1", self.port, use_tls=False, replica_acks=replica_acks)
-        return RedisGate(connect(where, credentials, timeouts), replica_acks)
+        return RedisGate(Server(where, credentials, timeouts), replica_acks)
 
 
 @dataclass(frozen=True)

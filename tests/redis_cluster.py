@@ -8,7 +8,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from firstcome.adapters.redis.connect import Timeouts, connect
+from firstcome.adapters.redis.connect import Server, Timeouts
 from firstcome.adapters.redis.credentials import GateCredentials
 from firstcome.adapters.redis.gate import GateKeys, RedisGate
 from firstcome.settings import RedisSettings
@@ -31,7 +31,7 @@ class RedisTestCluster:
         """Make a gate with connections of its own."""
         port = self.nodes[0].get_connection_kwargs()["port"]
         where = RedisSettings(HOST, port, use_tls=False, replica_acks=0, is_cluster=True)
-        return RedisGate(connect(where, credentials, timeouts))
+        return RedisGate(Server(where, credentials, timeouts))
 
     def flush(self) -> None:
         """Empty all nodes."""

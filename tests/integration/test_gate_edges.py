@@ -112,7 +112,7 @@ def test_it_opens_and_closes_to_the_millisecond(scripts: Scripts) -> None:
     scripts.now = NOW + 1
     assert scripts.apply() == [b"closed"]
     scripts.now = NOW
-    assert scripts.apply() == [b"accepted", CLAIM.encode()]
+    assert scripts.apply() == [b"accepted", CLAIM.encode(), 1, 0]
     assert scripts.client.zscore(scripts.keys.outbox, "ann") == NOW
 
 
@@ -156,7 +156,7 @@ def test_nothing_is_written_again_when_no_replica_is_asked(scripts: Scripts) -> 
 
     scripts.apply()
     scripts.find()
-    scripts.run("outbox", 0, 10, 0)
+    scripts.run("outbox", 0, 0, 10)
 
     assert _changes(scripts) == before
 
@@ -672,10 +672,10 @@ def test_claims_are_old_enough_to_be_sent_again_to_the_millisecond(scripts: Scri
         scripts.apply(user)
     scripts.now = NOW
 
-    found = scripts.run("outbox", 60_000, 10, 0)
+    found = scripts.run("outbox", 60_000, 0, 10)
 
     assert found == [0, b"bob", f"3:CODE:{NOW - 60_001}".encode(), b"ann", f"2:CODE:{NOW - 60_000}".encode()]
-    assert scripts.run("outbox", 60_000, 1, 0) == found[:3]
+    assert scripts.run("outbox", 60_000, 0, 1) == found[:3]
 
 
 def test_claims_from_the_future_are_due_though_their_clock_was_set_back(scripts: Scripts) -> None:
@@ -684,10 +684,10 @@ def test_claims_from_the_future_are_due_though_their_clock_was_set_back(scripts:
     scripts.now = NOW - 1
     claim = CLAIM.encode()
 
-    assert scripts.run("outbox", 60_000, 10, 0) == [0, b"ann", claim]
+    assert scripts.run("outbox", 60_000, 0, 10) == [0, b"ann", claim]
     # One that is just being sent is not.
     scripts.now = NOW
-    assert scripts.run("outbox", 60_000, 10, 0) == [0]
+    assert scripts.run("outbox", 60_000, 0, 10) == [0]
 
 
 def test_entries_without_their_claim_are_removed_and_counted(scripts: Scripts) -> None:
@@ -696,8 +696,8 @@ def test_entries_without_their_claim_are_removed_and_counted(scripts: Scripts) -
     scripts.apply("bob")
     scripts.client.hdel(scripts.keys.claims, "ann")
 
-    assert scripts.run("outbox", 0, 1, 0) == [1]
-    assert scripts.run("outbox", 0, 1, 0) == [0, b"bob", f"2:CODE:{NOW}".encode()]
+    assert scripts.run("outbox", 0, 0, 1) == [1]
+    assert scripts.run("outbox", 0, 0, 1) == [0, b"bob", f"2:CODE:{NOW}".encode()]
 
 
 def _changes(scripts: Scripts) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from firstcome import settings
 from firstcome.adapters import aws
 from firstcome.adapters.metrics import Metrics
-from firstcome.adapters.redis.connect import connect
+from firstcome.adapters.redis.connect import Server
 from firstcome.adapters.redis.credentials import credentials
 from firstcome.adapters.redis.gate import HOLD_MS, RedisGate
 from firstcome.service.answers import AnswerCounts
@@ -79,7 +79,7 @@ class MonotonicClock:
 def gate() -> RedisGate:
     """Build the gate."""
     where = settings.RedisSettings.from_env()
-    return RedisGate(connect(where, credentials(where)), where.replica_acks, REMEMBER_MS, HOLD_MS)
+    return RedisGate(Server(where, credentials(where)), where.replica_acks, REMEMBER_MS, HOLD_MS)
 
 
 @cache

@@ -24,7 +24,7 @@ class Gate(Protocol):
 
     @property
     def weaker_fence(self) -> bool:
-        """Whether the server hides its run id, so that only the drain notices a server that lacks claims."""
+        """Whether the server that was asked last hides its run id: only the drain notices that it lacks claims."""
 
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
         """Admit the user with this code, replay the claim they have, or refuse: one atomic step.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from redis import Redis, RedisCluster, exceptions
@@ -27,8 +27,8 @@ from firstcome.settings import RedisSettings
 HIDDEN = "hidden"
 """Stands for the run id of a server that does not tell it. A gate there is fenced by the drain alone."""
 
-_REDIRECTIONS = 3
-"""Nodes asked for one slot at most: the one that is known, the one it has moved to, and one more."""
+_ATTEMPTS = 3
+"""For a connection that was closed meanwhile, and a slot that has moved."""
 
 _RUN_ID = re.compile(rb"^run_id:(?!0{40})([0-9a-f]{40})\r?$", re.MULTILINE)
 _POLICY = re.compile(rb"^maxmemory_policy:([a-z-]+)\r?$", re.MULTILINE)
@@ -54,23 +54,71 @@ class Timeouts:
     reply: float = 0.5
 
 
-class Server(Protocol):
-    """A server, or a cluster of them."""
+@dataclass(slots=True)
+class _Session:
+    """What is known of an open connection."""
 
-    def exchange(self, key: str, commands: Commands, /) -> list[Any]:
+    run_id: str
+    was_used: bool = False
+
+
+_sessions: WeakKeyDictionary[ConnectionInterface, _Session] = WeakKeyDictionary()
+
+
+class _ClosedMeanwhileError(exceptions.ConnectionError):
+    """The server has closed the connection since its last use."""
+
+
+class Server:
+    """One server, or a cluster of them; nothing is connected before it is used."""
+
+    def __init__(
+        self, where: RedisSettings, credentials: GateCredentials | None = None, timeouts: Timeouts | None = None
+    ) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._credentials = credentials
+        self._connect = partial(_client, where, credentials, self._timeouts)
+        self._client: Redis | RedisCluster | None = None
+
+    def exchange(self, key: str, commands: Commands) -> list[Any]:
         """Send commands in one round trip to the server of this key; returns their replies, error replies included.
 
         They may be sent twice: when the server has closed the connection since its last use (a frozen environment, a
-        failover), or the key has moved. A timeout is not tried again, so that a slow server is not asked twice.
+        failover), the key has moved, or the password was rotated. A timeout is not tried again, so that a slow server is
+        not asked twice.
 
         Raises:
             RedisError, RedisClusterException, ValueError, OSError: whether they took effect is not known.
         """
+        try:
+            return self._exchange(key, commands)
+        except (exceptions.AuthenticationError, exceptions.RedisClusterException) as exc:
+            # A cluster wraps what goes wrong when it is first asked.
+            is_refused = any(isinstance(error, exceptions.AuthenticationError) for error in (exc, exc.__cause__))
+            if self._credentials is None or not is_refused or not self._credentials.renew():
+                raise
+        return self._exchange(key, commands)
+
+    def _exchange(self, key: str, commands: Commands) -> list[Any]:
+        self._client = client = self._client or self._connect()
+        replies: list[Any] = []
+        for _ in range(_ATTEMPTS):
+            try:
+                replies = _round_trip(_pool(client, key), commands, self._timeouts.reply)
+            except _ClosedMeanwhileError:
+                continue
+            except (exceptions.ConnectionError, exceptions.TimeoutError):
+                # Another node may have taken its place: the next call asks the cluster anew.
+                self._client = None
+                raise
+            moved = next((reply for reply in replies if isinstance(reply, exceptions.MovedError)), None)
+            if moved is None or isinstance(client, Redis):
+                return replies
+            client.nodes_manager.move_slot(moved)
+        raise exceptions.ConnectionError("there is no connection to the server of this key")
 
 
-def connect(where: RedisSettings, credentials: GateCredentials | None, timeouts: Timeouts | None = None) -> Server:
-    """Return the server, or the cluster; nothing is connected before it is used."""
-    timeouts = timeouts or Timeouts()
+def _client(where: RedisSettings, credentials: GateCredentials | None, timeouts: Timeouts) -> Redis | RedisCluster:
     options: dict[str, Any] = {
         "host": where.host,
         "port": where.port,
@@ -86,85 +134,13 @@ def connect(where: RedisSettings, credentials: GateCredentials | None, timeouts:
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "redis_connect_func": _identify if where.is_cluster else _open,
     }
-    if where.is_cluster:
-        return _Cluster(partial(RedisCluster, **options), credentials, timeouts.reply)
-    return _SingleServer(Redis(**options).connection_pool, credentials, timeouts.reply)
+    return RedisCluster(**options) if where.is_cluster else Redis(**options)
 
 
-class _SingleServer:
-    def __init__(self, pool: ConnectionPool, credentials: GateCredentials | None, reply_seconds: float) -> None:
-        self._pool = pool
-        self._credentials = credentials
-        self._reply_seconds = reply_seconds
-
-    def exchange(self, _key: str, commands: Commands, /) -> list[Any]:
-        """Implement `Server.exchange`."""
-        return _renewing(self._credentials, partial(_exchange, self._pool, commands, self._reply_seconds))
-
-
-class _Cluster:
-    def __init__(
-        self, connect_to_it: Callable[[], RedisCluster], credentials: GateCredentials | None, reply_seconds: float
-    ) -> None:
-        self._connect = connect_to_it
-        self._credentials = credentials
-        self._reply_seconds = reply_seconds
-        self._cluster: RedisCluster | None = None
-
-    def exchange(self, key: str, commands: Commands, /) -> list[Any]:
-        """Implement `Server.exchange`."""
-        return _renewing(self._credentials, partial(self._exchange, key, commands))
-
-    def _exchange(self, key: str, commands: Commands) -> list[Any]:
-        self._cluster = cluster = self._cluster or self._connect()
-        replies: list[Any] = []
-        for _ in range(_REDIRECTIONS):
-            pool = cluster.get_redis_connection(cluster.get_node_from_key(key)).connection_pool
-            try:
-                replies = _exchange(pool, commands, self._reply_seconds)
-            except (exceptions.ConnectionError, exceptions.TimeoutError):
-                # Another node may have taken its place: the next call asks the cluster anew.
-                self._cluster = None
-                raise
-            moved = next((reply for reply in replies if isinstance(reply, exceptions.MovedError)), None)
-            if moved is None:
-                break
-            cluster.nodes_manager.move_slot(moved)
-        return replies
-
-
-def _renewing[T](credentials: GateCredentials | None, ask: Callable[[], T]) -> T:
-    """Ask, and once more if the login was refused and there is another one."""
-    try:
-        return ask()
-    except (exceptions.AuthenticationError, exceptions.RedisClusterException) as exc:
-        # A cluster wraps what goes wrong when it is first asked.
-        is_refused = any(isinstance(error, exceptions.AuthenticationError) for error in (exc, exc.__cause__))
-        if credentials is None or not is_refused or not credentials.renew():
-            raise
-    return ask()
-
-
-@dataclass(slots=True)
-class _Session:
-    """What is known of an open connection."""
-
-    run_id: str
-    was_used: bool = False
-
-
-_sessions: WeakKeyDictionary[ConnectionInterface, _Session] = WeakKeyDictionary()
-
-
-class _ClosedMeanwhileError(Exception):
-    """The server has closed the connection since its last use."""
-
-
-def _exchange(pool: ConnectionPool, commands: Commands, reply_seconds: float) -> list[Any]:
-    try:
-        return _round_trip(pool, commands, reply_seconds)
-    except _ClosedMeanwhileError:
-        return _round_trip(pool, commands, reply_seconds)
+def _pool(client: Redis | RedisCluster, key: str) -> ConnectionPool:
+    if isinstance(client, RedisCluster):
+        client = client.get_redis_connection(client.get_node_from_key(key))
+    return client.connection_pool
 
 
 def _round_trip(pool: ConnectionPool, commands: Commands, reply_seconds: float) -> list[Any]:

@@ -1,7 +1,6 @@
 """The gate on Redis or Valkey: runs the scripts in the folder `lua`, each one atomic step on one campaign's keys."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import batched
 from typing import Any
 
@@ -56,7 +55,7 @@ class GateKeys:
 
 
 class RedisGate:
-    """Implements `ports.Gate`.
+    """Implements `ports.Gate`, which says what the methods do.
 
     Args:
         replica_acks: replicas that must have an accepted claim before it counts (WAIT).
@@ -65,35 +64,22 @@ class RedisGate:
     """
 
     def __init__(self, server: Server, replica_acks: int = 0, remember_ms: int = 0, hold_ms: int = 0) -> None:
-        self._scripts = GateScripts(server)
-        self._replica_acks = replica_acks
+        self._scripts = GateScripts(server, replica_acks)
         self._remember_ms = remember_ms
         self._hold_ms = hold_ms
 
     @property
     def weaker_fence(self) -> bool:
-        """Implement `Gate.weaker_fence`."""
-        _, run_id = self._scripts.call_with_run_id(QUEUE_KEY, lambda _: ("TIME",))
-        return run_id == HIDDEN
+        return self._scripts.run_id == HIDDEN
 
     def apply(self, campaign_id: str, user_id: str, coupon_code: str) -> Admission | Refused:
-        """Implement `Gate.apply`: one round trip, WAIT included."""
+        # One round trip, WAIT included.
+        place = _place(user_id)
         reply, is_confirmed = self._scripts.run_and_wait(
-            self._replica_acks,
-            "apply",
-            campaign_id,
-            user_id,
-            self._replica_acks,
-            coupon_code,
-            self._remember_ms,
-            *_place(user_id),
+            "apply", campaign_id, user_id, coupon_code, self._remember_ms, *place
         )
         outcome = reply[0].decode()
-        if outcome == "accepted":
-            _refuse_unless(is_confirmed=is_confirmed)
-            claim = _to_claim(campaign_id, user_id, reply[1])
-            return Admission(claim, is_new=True, is_in_outbox=True, is_issued=False)
-        if outcome == "replayed":
+        if outcome in {"accepted", "replayed"}:
             return _to_admission(campaign_id, user_id, reply, is_confirmed=is_confirmed)
         if outcome == "not_open":
             return Refused(Refusal.NOT_OPEN, opens_at=int(reply[1]), now=reply[2])
@@ -106,10 +92,7 @@ class RedisGate:
         return Refused(Refusal(outcome))
 
     def find(self, campaign_id: str, user_id: str) -> Admission | Refused | None:
-        """Implement `Gate.find`."""
-        reply, is_confirmed = self._scripts.run_and_wait(
-            self._replica_acks, "find", campaign_id, user_id, self._replica_acks
-        )
+        reply, is_confirmed = self._scripts.run_and_wait("find", campaign_id, user_id)
         if reply[0] == b"replayed":
             return _to_admission(campaign_id, user_id, reply, is_confirmed=is_confirmed)
         if reply[0] == b"missing":
@@ -119,11 +102,8 @@ class RedisGate:
         return None
 
     def show(self, campaign_id: str) -> GateView | Refused | None:
-        """Implement `Gate.show`."""
-        reply = self._scripts.run("show", campaign_id)
-        (outcome, now, accepted, highest, newest, outbox, oldest), fields = _parted(reply, 7)
-        is_known = all(fields)
-        campaign = _to_campaign(campaign_id, [field.decode() for field in fields]) if is_known else None
+        outcome, now, accepted, highest, newest, outbox, oldest, *fields = self._scripts.run("show", campaign_id)
+        campaign = _to_campaign(campaign_id, [field.decode() for field in fields]) if all(fields) else None
         view = GateView(
             campaign,
             accepted,
@@ -142,44 +122,37 @@ class RedisGate:
             return view
 
     def now(self) -> Millis:
-        """Implement `Gate.now`."""
-        (seconds, microseconds), _ = self._scripts.call_with_run_id(QUEUE_KEY, lambda _: ("TIME",))
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return self._scripts.time(QUEUE_KEY)
 
     def campaign_ids(self) -> list[str] | None:
-        """Implement `Gate.campaign_ids`."""
         members = [member.decode() for member in self._scripts.call("SMEMBERS", CAMPAIGNS_KEY)]
         return sorted(filter(None, members)) if members else None
 
     def register(self, campaign_ids: Iterable[str]) -> None:
-        """Implement `Gate.register`. The empty member keeps the set when there is no campaign yet."""
+        # The empty member keeps the set when there is no campaign yet.
         self._scripts.call("SADD", CAMPAIGNS_KEY, "", *campaign_ids)
 
     def archived(self, campaign_id: str) -> bool:
-        """Implement `Gate.archived`."""
         return bool(self._scripts.call("SISMEMBER", ARCHIVED_KEY, campaign_id))
 
     def register_archived(self, campaign_ids: Iterable[str]) -> None:
-        """Implement `Gate.register_archived`."""
         for some in batched(campaign_ids, _AT_MOST, strict=False):
             self._scripts.call("SADD", ARCHIVED_KEY, *some)
 
     def archive(self, campaign_id: str) -> None:
-        """Implement `Gate.archive`. It is noted first, so that a fence raised at this moment is taken back."""
+        # It is noted first, so that a fence raised at this moment is taken back.
         self._scripts.call("SADD", ARCHIVED_KEY, campaign_id)
         self._remove(campaign_id)
         self._scripts.call("SREM", CAMPAIGNS_KEY, campaign_id)
 
     def remove_from_outbox(self, claims: Iterable[Claim]) -> None:
-        """Implement `Gate.remove_from_outbox`."""
         for campaign_id, some in _pages(claims):
             self._scripts.call("ZREM", GateKeys(campaign_id).outbox, *(claim.user_id for claim in some))
 
     def outbox(self, campaign_id: str, older_than_ms: int, limit: int) -> list[Claim]:
-        """Implement `Gate.outbox`."""
         while True:
             (removed, *found), is_confirmed = self._scripts.run_and_wait(
-                self._replica_acks, "outbox", campaign_id, older_than_ms, min(limit, _AT_MOST), self._replica_acks
+                "outbox", campaign_id, older_than_ms, min(limit, _AT_MOST)
             )
             if found:
                 _refuse_unless(is_confirmed=is_confirmed)
@@ -187,24 +160,19 @@ class RedisGate:
                 return _to_claims(campaign_id, found)
 
     def mark_issued(self, claims: Iterable[Claim]) -> None:
-        """Implement `Gate.mark_issued`."""
         for campaign_id, some in _pages(claims):
             self._scripts.run("mark_issued", campaign_id, *_to_arguments(some))
 
     def create(self, campaign: Campaign) -> ConfigureResult:
-        """Implement `Gate.create`."""
         return self._configure(campaign, "create")
 
     def change(self, campaign: Campaign) -> ConfigureResult:
-        """Implement `Gate.change`."""
         return self._configure(campaign, "change")
 
     def state(self, campaign_id: str) -> GateState:
-        """Implement `Gate.state`."""
         return GateState(self._scripts.run("state", campaign_id).decode())
 
     def fence(self, campaign_id: str, ledger_now: Millis | None = None, highest: int = 0) -> Fence:
-        """Implement `Gate.fence`."""
         clock = "" if ledger_now is None else ledger_now
         since, age_ms, counter, phase, position, run_id = self._scripts.run("fence", campaign_id, clock, highest)
         if self.archived(campaign_id):
@@ -213,89 +181,68 @@ class RedisGate:
         return Fence(campaign_id, run_id.decode(), since, age_ms, counter, phase.decode(), position.decode())
 
     def advance(self, fence: Fence, phase: str, position: str) -> None:
-        """Implement `Gate.advance`."""
         self._step("advance", fence, phase, position)
 
     def prepare(self, campaign: Campaign, fence: Fence) -> None:
-        """Implement `Gate.prepare`."""
         self._step("prepare", fence, *_to_fields(campaign))
 
     def restore_issued(self, claims: Sequence[Claim]) -> None:
-        """Implement `Gate.restore_issued`."""
         self._restore("issued", claims)
 
     def restore_overflow(self, claims: Sequence[Claim]) -> None:
-        """Implement `Gate.restore_overflow`."""
         self._restore("overflow", claims)
 
     def claims_page(self, campaign_id: str, position: str) -> tuple[list[Claim], str | None]:
-        """Implement `Gate.claims_page` by HSCAN, whose cursors are those of one server."""
-        key = GateKeys(campaign_id).claims
-        begun_at, _, cursor = position.rpartition(":")
-        (following, found), run_id = self._scripts.call_with_run_id(
-            key, lambda run_id: ("HSCAN", key, cursor if begun_at == run_id else "0", "COUNT", _AT_MOST)
-        )
-        text = following.decode()
-        return _to_claims(campaign_id, found), None if text == "0" else f"{run_id}:{text}"
+        following, found = self._scripts.run("claims_page", campaign_id, position, _AT_MOST)
+        return _to_claims(campaign_id, found), following.decode() or None
 
     def add_to_outbox(self, claims: Sequence[Claim]) -> int:
-        """Implement `Gate.add_to_outbox`."""
         return sum(
             self._scripts.run("resend", campaign_id, *_to_arguments(some)) for campaign_id, some in _pages(claims)
         )
 
     def claim_counts(self, campaign_id: str) -> ClaimCounts:
-        """Implement `Gate.claim_counts`."""
         return ClaimCounts(*self._scripts.run("claim_counts", campaign_id))
 
     def list_free(self, fence: Fence) -> bool:
-        """Implement `Gate.list_free`."""
         return bool(self._step("list_free", fence, _BLOCK) == b"more")
 
     def reopen(self, campaign: Campaign, fence: Fence) -> Reopened:
-        """Implement `Gate.reopen`."""
         outcome, *counts = self._step("reopen", fence, *_to_fields(campaign))
         if outcome != b"opened":
             raise GateUnavailableError(f"the rebuild is not complete: {outcome.decode()}")
         return Reopened(*counts)
 
     def erase(self, campaign_id: str, user_id: str, pseudonym: str) -> EraseResult:
-        """Implement `Gate.erase`."""
         outcome = self._scripts.run("erase", campaign_id, user_id, pseudonym).decode()
         if outcome in {"missing", "lost", "fenced"}:
             raise GateLostError(campaign_id)
         return EraseResult(outcome)
 
     def erasures(self, campaign_id: str) -> list[Erasure]:
-        """Implement `Gate.erasures`."""
         found = self._scripts.call("HGETALL", GateKeys(campaign_id).erased)
         pairs = [(text.decode().split(":"), pseudonym.decode()) for text, pseudonym in batched(found, 2, strict=True)]
         return [Erasure(int(sequence), code, pseudonym) for (sequence, code), pseudonym in pairs]
 
     def note_queue_empty(self, at: Millis) -> None:
-        """Implement `Gate.note_queue_empty`."""
         self._scripts.call("HSET", QUEUE_KEY, "seen_empty_at", at)
 
     def queue_empty_at(self) -> Millis | None:
-        """Implement `Gate.queue_empty_at`. An instant of a clock that was set back since tells nothing."""
+        # An instant of a clock that was set back since tells nothing.
         at = self._scripts.call("HGET", QUEUE_KEY, "seen_empty_at")
         return int(at) if at is not None and int(at) <= self.now() else None
 
     def note_reconcile(self, campaign_id: str, notes: Mapping[str, str]) -> None:
-        """Implement `Gate.note_reconcile`."""
         self._scripts.run("note", campaign_id, *(text for pair in notes.items() for text in pair))
 
     def reconcile_notes(self, campaign_id: str) -> dict[str, str]:
-        """Implement `Gate.reconcile_notes`."""
         found = self._scripts.call("HGETALL", GateKeys(campaign_id).reconcile)
         return {name.decode(): value.decode() for name, value in batched(found, 2, strict=True)}
 
     def add_answers(self, campaign_id: str, numbers: Mapping[str, int]) -> None:
-        """Implement `Gate.add_answers`."""
         self._scripts.run("add_answers", campaign_id, *(part for pair in numbers.items() for part in pair))
 
     def answers(self, campaign_id: str) -> dict[str, int]:
-        """Implement `Gate.answers`."""
         found = self._scripts.call("HGETALL", GateKeys(campaign_id).answers)
         return {code.decode(): int(number) for code, number in batched(found, 2, strict=True)}
 
@@ -343,10 +290,6 @@ def _pages(claims: Iterable[Claim]) -> Iterator[tuple[str, tuple[Claim, ...]]]:
             yield campaign_id, some
 
 
-def _parted(reply: list[Any], size: int) -> tuple[list[Any], list[Any]]:
-    return reply[:size], reply[size:]
-
-
 def _age(now: Millis, instant: bytes) -> int:
     """An instant in the future is of a clock that was set back."""
     return max(0, now - int(instant)) if instant else 0
@@ -359,8 +302,8 @@ def _to_fields(campaign: Campaign) -> list[str | int]:
 
 def _to_campaign(campaign_id: str, fields: list[str]) -> Campaign:
     name, capacity, opens_at, closes_at, state, version = fields
-    campaign = Campaign(campaign_id, name, int(capacity), int(opens_at), int(closes_at), state == "paused")
-    return replace(campaign, version=int(version))
+    instants = int(opens_at), int(closes_at)
+    return Campaign(campaign_id, name, int(capacity), *instants, paused=state == "paused", version=int(version))
 
 
 def _place(user_id: str) -> list[int]:
@@ -372,12 +315,9 @@ def _to_arguments(claims: Iterable[Claim]) -> list[str | int]:
     """Write claims as the scripts take them: seven arguments for each."""
     arguments: list[str | int] = []
     for claim in claims:
-        arguments += [claim.user_id, _to_text(claim), *_place(claim.user_id)]
+        text = f"{claim.sequence}:{claim.coupon_code}:{claim.accepted_at}"
+        arguments += [claim.user_id, text, *_place(claim.user_id)]
     return arguments
-
-
-def _to_text(claim: Claim) -> str:
-    return f"{claim.sequence}:{claim.coupon_code}:{claim.accepted_at}"
 
 
 def _to_claims(campaign_id: str, texts: Sequence[bytes]) -> list[Claim]:
@@ -395,4 +335,4 @@ def _to_admission(campaign_id: str, user_id: str, reply: Sequence[Any], *, is_co
     if is_in_outbox:
         # What is sent must outlive a failover; what was sent has been confirmed before.
         _refuse_unless(is_confirmed=is_confirmed)
-    return Admission(claim, is_new=False, is_in_outbox=is_in_outbox, is_issued=bool(reply[3]))
+    return Admission(claim, is_new=reply[0] == b"accepted", is_in_outbox=is_in_outbox, is_issued=bool(reply[3]))

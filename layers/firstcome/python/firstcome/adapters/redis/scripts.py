@@ -2,7 +2,7 @@
 
 import hashlib
 import os.path
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ from firstcome.domain.errors import (
     GateUnavailableError,
     SettingsError,
 )
+from firstcome.domain.times import Millis
 
 WAIT_MS = 200
 """How long to wait for replicas to confirm a claim; below the connection's read timeout."""
@@ -50,6 +51,7 @@ _SCRIPTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "reopen": ((*_REBUILD_KEYS, "reconcile"), ("rebuild",)),
     "erase": ((*_GATE_KEYS, "outbox", "issued", "erased"), ("gate",)),
     "note": (("campaign", "reconcile"), ()),
+    "claims_page": (("claims",), ()),
     "claim_counts": (("claims", "outbox", "issued", "erased"), ()),
     "add_answers": (("campaign", "answers"), ()),
 }
@@ -86,35 +88,36 @@ def _read(name: str) -> str:
 
 
 class GateScripts:
-    """Scripts and commands on a server. All raise `GateUnavailableError`: whether one took effect is not known."""
+    """Scripts and commands on a server. All raise `GateUnavailableError`: whether one took effect is not known.
 
-    def __init__(self, server: Server) -> None:
+    Attributes:
+        replicas: how many must confirm what is sent.
+        run_id: of the server that was asked last.
+    """
+
+    def __init__(self, server: Server, replicas: int) -> None:
         self._server = server
+        self.replicas = replicas
+        self.run_id = ""
 
     def run(self, name: str, campaign_id: str, *arguments: str | int) -> Any:
-        """Run a script on a campaign's keys; returns its reply. Its first argument is the run id of its own server."""
+        """Run a script on a campaign's keys; returns its reply."""
         return self._run(name, campaign_id, arguments)[0]
 
-    def run_and_wait(self, replicas: int, name: str, campaign_id: str, *arguments: str | int) -> tuple[Any, bool]:
-        """Run a script as `run` does; tells also whether that many replicas have confirmed what it wrote."""
-        if not replicas:
-            return self.run(name, campaign_id, *arguments), True
-        reply, confirmed = self._run(name, campaign_id, arguments, then=[("WAIT", replicas, WAIT_MS)])
-        return reply, confirmed >= replicas
+    def run_and_wait(self, name: str, campaign_id: str, first: str | int, *others: str | int) -> tuple[Any, bool]:
+        """Run a script whose second argument is `replicas`; tells also whether so many have confirmed what it wrote."""
+        wait: list[Command] = [("WAIT", self.replicas, WAIT_MS)] if self.replicas else []
+        reply, *confirmed = self._run(name, campaign_id, (first, self.replicas, *others), wait)
+        return reply, not wait or confirmed[0] >= self.replicas
 
     def call(self, command: str, key: str, *arguments: str | int) -> Any:
         """Send a plain command on this key; returns its reply."""
-        return self.call_with_run_id(key, lambda _: (command, key, *arguments))[0]
+        return _raise_if_error(self._exchange(key, lambda _: [(command, key, *arguments)])[0])
 
-    def call_with_run_id(self, key: str, command: Callable[[str], Command]) -> tuple[Any, str]:
-        """Send a command that is made for the run id of this key's server; returns its reply and that run id."""
-        run_ids: list[str] = []
-
-        def commands(run_id: str) -> list[Command]:
-            run_ids.append(run_id)
-            return [command(run_id)]
-
-        return _raise_if_error(self._exchange(key, commands)[0]), run_ids[-1]
+    def time(self, key: str) -> Millis:
+        """Return the clock of the server of this key."""
+        seconds, microseconds = _raise_if_error(self._exchange(key, lambda _: [("TIME",)])[0])
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def _run(self, name: str, campaign_id: str, arguments: Command, then: Sequence[Command] = ()) -> list[Any]:
         code, keys = script(name), script_keys(name, campaign_id)
@@ -129,8 +132,12 @@ class GateScripts:
         return [_raise_if_error(reply) for reply in replies]
 
     def _exchange(self, key: str, commands: Commands) -> list[Any]:
+        def noted(run_id: str) -> Sequence[Command]:
+            self.run_id = run_id
+            return commands(run_id)
+
         try:
-            return self._server.exchange(key, commands)
+            return self._server.exchange(key, noted)
         except (RedisError, RedisClusterException, ValueError, OSError) as exc:
             raise _unavailable(exc) from exc
 

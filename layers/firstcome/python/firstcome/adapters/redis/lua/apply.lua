@@ -6,7 +6,7 @@
 -- ARGV[5] how long the caller would remember that all is sold out, ms; 0 for not at all
 -- ARGV[6] to ARGV[10] the user's place in `winners`
 --
--- Returns {"accepted", claim}                       a claim was made, and is in the outbox, in the same step
+-- Returns {"accepted", claim, outbox 1, issued 0}       a claim was made, and is in the outbox, in the same step
 --         {"replayed", claim, outbox 0|1, issued 0|1}   the user had one, see replay.lua
 --         {"missing"} {"fenced"} {"lost"}           see gate.lua; nothing was written, as in all that follow
 --         {"paused"} {"closed"} {"sold_out"}
@@ -63,4 +63,4 @@ call('HSET', campaign_key, 'newest_at', now)
 if pages then
   add_winner(pages, 6)
 end
-return {'accepted', claim}
+return {'accepted', claim, 1, 0}

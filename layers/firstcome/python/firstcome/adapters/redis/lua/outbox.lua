@@ -1,13 +1,13 @@
 -- Returns claims that have been in the outbox for some time, the oldest first; those from the future come last.
 --
 -- ARGV[2] least age, ms by the server's clock
--- ARGV[3] claims at most
--- ARGV[4] replicas that must confirm a claim before it is sent
+-- ARGV[3] replicas that must confirm a claim before it is sent
+-- ARGV[4] claims at most
 --
 -- An entry whose claim is gone is removed. One from the future is due: a clock that was set back must not hold it up.
 --
 -- Returns {entries removed, user, claim, user, claim, ...}
-local least_age, limit, replicas = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local least_age, replicas, limit = ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local users = call('ZRANGEBYSCORE', outbox_key, '-inf', now - least_age, 'LIMIT', 0, limit)
 if #users < limit then
