@@ -84,8 +84,8 @@ class Server:
         """Send commands in one round trip to the server of this key; returns their replies, error replies included.
 
         They may be sent twice: when the server has closed the connection since its last use (a frozen environment, a
-        failover), the key has moved, or the password was rotated. A timeout is not tried again, so that a slow server is
-        not asked twice.
+        failover), the key has moved, or the password was rotated. After a timeout they are not, so that a slow server
+        is not asked twice.
 
         Raises:
             RedisError, RedisClusterException, ValueError, OSError: whether they took effect is not known.
