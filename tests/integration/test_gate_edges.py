@@ -503,6 +503,24 @@ def test_a_key_that_is_lost_during_the_rebuild_gives_no_seat_twice(scripts: Scri
     assert scripts.run("state") == b"whole"
 
 
+@pytest.mark.parametrize("key", KEY_NAMES)
+def test_a_key_that_is_lost_gives_no_seat_and_no_second_code(scripts: Scripts, key: str) -> None:
+    scripts.create(closes_at=NOW + 9_000)
+    scripts.rebuild("ann", "2:A:7", "bob", "3:B:7")
+    scripts.run("configure", "change", "demo", 9, NOW, NOW + 9_000, "active", 4, HOLD)
+    scripts.apply("carl")
+    scripts.client.delete(getattr(scripts.keys, key))
+
+    for user, claim in (("ann", b"2:A:7"), ("bob", b"3:B:7"), ("carl", f"1:CODE:{NOW}".encode())):
+        assert scripts.apply(user)[0:2] in ([b"replayed", claim], [b"lost"], [b"missing"])
+    for number in range(7):
+        answer = scripts.apply(f"new-{number}")
+        if answer[0] == b"accepted":
+            assert int(answer[1].split(b":")[0]) == 4 + number
+    is_lost = scripts.run("state") == b"lost"
+    assert is_lost == (key in {"campaign", "accepted", "claims"})
+
+
 def test_a_campaign_is_shown_as_of_one_instant(scripts: Scripts) -> None:
     scripts.create(opens_at=1)
     campaign = [b"demo", b"9", b"1", str(NOW + 1).encode(), b"active", b"1"]

@@ -9,6 +9,7 @@ from firstcome.adapters.redis.connect import Timeouts
 from firstcome.adapters.redis.gate import GateKeys, RedisGate
 from firstcome.domain.claim import Admission, new_coupon_code
 from firstcome.domain.errors import GateLostError, GateUnavailableError
+from firstcome.domain.gate import GateView
 from firstcome.domain.refusal import Refusal, Refused
 from tests.conftest import RedisTestServer
 from tests.factories import a_campaign, a_user_id
@@ -208,3 +209,35 @@ def test_a_lost_reply_burns_no_slot(redis_server: RedisTestServer) -> None:
     assert isinstance(answer, Admission)
     assert (answer.claim.sequence, answer.is_new) == (2, False)
     assert redis_server.client.get(GateKeys(campaign_id).accepted) == b"2"
+
+
+def test_what_is_issued_is_noted_later_when_there_was_no_memory_for_it(redis_server: RedisTestServer) -> None:
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 2)
+    answer = gate.apply(campaign_id, "ann", new_coupon_code())
+    assert isinstance(answer, Admission)
+    redis_server.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(GateUnavailableError):
+            gate.mark_issued([answer.claim])
+    finally:
+        redis_server.client.config_set("maxmemory", 0)
+    assert gate.claim_counts(campaign_id).issued == 0
+
+    gate.mark_issued([answer.claim])
+
+    assert gate.claim_counts(campaign_id).issued == 1
+
+
+def test_the_outbox_is_never_younger_than_now(redis_server: RedisTestServer) -> None:
+    """As after the clock was set back by an hour."""
+    gate = redis_server.gate()
+    campaign_id = _open(gate, 2)
+    answer = gate.apply(campaign_id, "ann", new_coupon_code())
+    assert isinstance(answer, Admission)
+    redis_server.client.zadd(GateKeys(campaign_id).outbox, {"ann": answer.claim.accepted_at + 3_600_000})
+
+    view = gate.show(campaign_id)
+    assert isinstance(view, GateView)
+    assert view.oldest_outbox_ms == 0
+    assert gate.outbox(campaign_id, 60_000, 10) == [answer.claim]
