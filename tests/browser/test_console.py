@@ -620,3 +620,23 @@ def test_the_keyboard_skips_to_the_content_and_the_chart_is_a_table_too(
     )
     assert len(set(colours)) == 3
     is_fine(page, "console-forced-colours")
+
+
+def test_campaigns_are_searched_and_sorted_by_the_service(visitors: Visitors, service: Service) -> None:
+    mark = a_campaign_id()[-8:]
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="milliseconds")
+    next_one = service.campaign(name=f"Next {mark}", opens_at=soon)
+    service.campaign(name=f"Running {mark}")
+    page = visitors.operator()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/campaigns?" in request.url else None)
+
+    page.get_by_label("Search by id or name").press_sequentially(mark.upper())
+    rows = page.get_by_role("table").get_by_role("row")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(1)).to_contain_text("Running")
+    page.get_by_label("Sort").select_option("Next opening first")
+    expect(rows.nth(1)).to_contain_text(next_one)
+    page.get_by_label("State").select_option("Paused")
+    expect(page.get_by_text("There is no such campaign.")).to_be_visible()
+    assert f"q={mark.upper()}&state=paused&sort=opens_at" in asked[-1]

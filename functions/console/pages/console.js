@@ -127,7 +127,7 @@ async function viewOfAddress() {
   const id = /^#\/campaigns\/([a-z0-9][a-z0-9-]{0,62})$/.exec(location.hash)?.[1];
   if (!id) {
     document.title = "Firstcome console";
-    return new ListView(() => void create());
+    return new ListView(() => void create(), () => shown.poller?.now());
   }
   const runbook = await config().then((settings) => settings.runbook_url, () => "");
   return new CampaignView(id, runbook, () => shown.poller?.now());

@@ -51,6 +51,7 @@ export class Poller {
     this.report = report;
     this.isRunning = false;
     this.isReading = false;
+    this.isDue = false;
     this.failures = 0;
     this.pause = SOON_MS;
     this.timer = 0;
@@ -76,6 +77,7 @@ export class Poller {
   /** Read at once, and go on from there. A page that nobody sees does not read. */
   now() {
     clearTimeout(this.timer);
+    this.isDue = this.isReading; // What is being read may be from before what somebody has just done.
     if (this.isRunning && !this.isReading && !document.hidden) {
       void this.once();
     }
@@ -91,7 +93,9 @@ export class Poller {
     }
     const wait = failure ? this.afterFailure(failure) : this.afterSuccess(hasChanged) - (Date.now() - begunAt);
     this.report(failure, Date.now() + wait);
-    if (Number.isFinite(wait)) {
+    if (this.isDue) {
+      this.now();
+    } else if (Number.isFinite(wait)) {
       this.timer = setTimeout(() => this.now(), Math.max(LEAST_MS, wait));
     }
   }
