@@ -640,3 +640,77 @@ def test_campaigns_are_searched_and_sorted_by_the_service(visitors: Visitors, se
     page.get_by_label("State").select_option("Paused")
     expect(page.get_by_text("There is no such campaign.")).to_be_visible()
     assert f"q={mark.upper()}&state=paused&sort=opens_at" in asked[-1]
+
+
+def test_the_capacity_is_raised_by_a_button(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign(capacity=455)
+    page = _open(visitors, campaign_id)
+    page.get_by_role("button", name="+10 %").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Capacity 455 → 501")
+    page.get_by_role("dialog").get_by_role("button", name="Raise").click()
+    expect(page.get_by_text("The capacity was raised. Capacity 455 → 501")).to_be_visible()
+    _act(page, "+100", "Raise")
+
+    expect(page.get_by_text("The capacity was raised. Capacity 501 → 601")).to_be_visible()
+    assert service.call("GET", f"/campaigns/{campaign_id}").body["capacity"] == 601
+
+
+def test_a_claim_is_looked_up_and_its_user_erased_only_once_the_id_is_typed(
+    visitors: Visitors, service: Service, is_fine: Check
+) -> None:
+    campaign_id = service.campaign()
+    code = service.apply(campaign_id, "ann lee").body["coupon_code"]
+    page = _open(visitors, campaign_id)
+    _figure(page, "issued").to_have_text("1")
+    page.get_by_text("Look up a user or a code").click()
+    for wanted in (code, "ann lee"):
+        page.get_by_label("User id or coupon code").fill(wanted)
+        page.get_by_label("User id or coupon code").press("Enter")
+        found = page.get_by_role("table", name="Claim").get_by_role("row")
+        expect(found.filter(has_text="MySQL")).to_contain_text(code)
+        expect(found.filter(has_text="Gate")).to_contain_text("ann lee")
+    is_fine(page, "console-lookup")
+
+    page.get_by_role("button", name="Erase the user's id…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill("ann")
+    dialog.get_by_role("button", name="Erase").click()
+    expect(dialog.get_by_role("textbox")).to_be_focused()
+    assert [user for _, user, _ in service.rows(campaign_id)] == ["ann lee"]
+    dialog.get_by_role("textbox").fill("ann lee")
+    dialog.get_by_role("textbox").press("Enter")
+    expect(page.get_by_text("The user's id was erased.")).to_be_visible()
+    assert [user for _, user, _ in service.rows(campaign_id)] != ["ann lee"]
+    page.get_by_text("Audit trail", exact=True).click()
+    trail = page.get_by_role("table", name="Audit trail").get_by_role("row")
+    expect(trail.nth(1)).to_contain_text("olgaerase")
+    expect(trail.nth(2)).to_contain_text("operatorcreate")
+
+
+def test_all_coupons_are_exported_in_one_file(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign()
+    for user in ("ann", "bob", "eve"):
+        service.apply(campaign_id, user)
+    page = _open(visitors, campaign_id)
+    _figure(page, "issued").to_have_text("3")
+    # Pages of two instead of a thousand.
+    page.route("**/coupons?*limit=1000", lambda route: route.continue_(url=route.request.url.replace("1000", "2")))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as CSV").click()
+
+    lines = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert download.value.suggested_filename == f"{campaign_id}.csv"
+    assert len(lines) == 4
+    assert [user in line for user, line in zip(("ann", "bob", "eve"), lines[1:], strict=True)] == [True] * 3
+    expect(page.get_by_text(f"3 coupons were saved in {campaign_id}.csv.")).to_be_visible()
+
+
+def test_a_campaign_that_has_closed_is_archived_once_its_id_is_typed(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign(closes_at="2020-01-02T00:00:00Z")
+    page = _open(visitors, campaign_id)
+    page.get_by_role("button", name="Archive…").click()
+    page.get_by_role("dialog").get_by_role("textbox").fill(campaign_id)
+    page.get_by_role("dialog").get_by_role("button", name="Archive").click()
+
+    expect(page.get_by_role("heading", name="Campaigns")).to_be_visible()
+    assert service.call("GET", f"/campaigns/{campaign_id}").status == 410

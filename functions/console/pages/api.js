@@ -9,6 +9,8 @@ const PATIENCE_MS = 20_000;
  * @typedef {object} Answer
  * @property {number} status 0: no answer came
  * @property {any} body the JSON, or an empty object
+ * @property {string} text the body as it came
+ * @property {string} link the header Link, or empty
  * @property {string} code the problem's, or empty
  * @property {number} retryAfter seconds, 0 when nothing was said
  */
@@ -19,12 +21,12 @@ const PATIENCE_MS = 20_000;
  * Send one request. It never throws: no answer is an answer too.
  * @param {string} method
  * @param {string} path relative to the API
- * @param {{token?: string, body?: unknown, clock?: ServerClock, preconditions?: Record<string, string>}} [options]
+ * @param {{token?: string, body?: unknown, clock?: ServerClock, headers?: Record<string, string>}} [options]
  * @returns {Promise<Answer>}
  */
-export async function call(method, path, { token, body, clock, preconditions } = {}) {
+export async function call(method, path, { token, body, clock, headers: more } = {}) {
   /** @type {Record<string, string>} */
-  const headers = { ...preconditions };
+  const headers = { ...more };
   if (token) {
     headers.Authorization = `Bearer ${token}`;
   }
@@ -39,10 +41,12 @@ export async function call(method, path, { token, body, clock, preconditions } =
     const receivedAt = Date.now();
     const date = Date.parse(reply.headers.get("Date") ?? "");
     clock?.learn({ date, age: seconds(reply, "Age"), sentAt, receivedAt });
-    const read = await json(reply);
-    return { status: reply.status, body: read, code: String(read.code ?? ""), retryAfter: seconds(reply, "Retry-After") };
+    const text = await reply.text(); // An answer cut off in the middle throws here: it is none.
+    const read = json(text);
+    const link = reply.headers.get("Link") ?? "";
+    return { status: reply.status, body: read, text, link, code: String(read.code ?? ""), retryAfter: seconds(reply, "Retry-After") };
   } catch {
-    return { status: 0, body: {}, code: "", retryAfter: 0 };
+    return { status: 0, body: {}, text: "", link: "", code: "", retryAfter: 0 };
   }
 }
 
@@ -55,9 +59,8 @@ function seconds(reply, name) {
   return Number.isFinite(value) && value > 0 ? value : 0;
 }
 
-/** @param {Response} reply */
-async function json(reply) {
-  const text = await reply.text(); // An answer cut off in the middle throws here: it is none.
+/** @param {string} text */
+function json(text) {
   try {
     return JSON.parse(text) ?? {};
   } catch {

@@ -2,12 +2,14 @@
 import { BASE, call } from "./api.js";
 import { Chart } from "./chart.js";
 import { ServerClock, countdownText } from "./clock.js";
-import { confirmed, tell } from "./dialogs.js";
+import { confirmed, confirmedByTyping, tell } from "./dialogs.js";
 import { make, say, sleep } from "./dom.js";
 import { differences, editCampaign } from "./edit.js";
 import { STATES, badge, grouped, shortTime } from "./list.js";
-import { kindOf, operate } from "./poller.js";
+import { operate } from "./poller.js";
+import { refusalOf } from "./refusals.js";
 import { Series } from "./series.js";
+import { auditTool, csvTool, lookupTool } from "./tools.js";
 import { alertsOf, refusalsText, verdictOf } from "./verdict.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
@@ -16,6 +18,7 @@ import { alertsOf, refusalsText, verdictOf } from "./verdict.js";
 const NEWEST = 10;
 const EARLY_MS = 35_000;
 const HISTORY_ROWS = 12;
+const CAPACITY_MAX = 10_000_000;
 
 /** @type {Record<string, string>} what an operator did, by the audit trail's name of it */
 const DONE = { create: "created", change: "changed", pause: "paused", resume: "resumed" };
@@ -68,7 +71,8 @@ export class CampaignView {
     this.buttons = this.actionButtons();
     this.actions = make("div", { class: "row", role: "group", "aria-label": "Actions" }, ...this.buttons.values());
     this.parts = make("div", { hidden: true }, this.countdown, this.verdict, this.big, this.small, this.refusals, this.alerts, this.actions,
-      this.result, make("h2", {}, "Over time"), legend(), this.canvas, this.historyTable(), make("h2", {}, "Newest coupons in MySQL"), this.table());
+      this.result, make("h2", {}, "Over time"), legend(), this.canvas, this.historyTable(), make("h2", {}, "Newest coupons in MySQL"), this.table(),
+      csvTool(this.path, `${this.id}.csv`, () => this.stats?.issued ?? 0), lookupTool(this.path), auditTool(this.path));
     this.element = make("div", {}, this.title, this.facts, this.parts);
   }
 
@@ -80,6 +84,9 @@ export class CampaignView {
       ["change", "Change…", () => this.change()],
       ["resume", "Resume", () => this.resume()],
       ["pause", "Pause", () => this.pause()],
+      ["tenth", "+10 %", () => this.raise(Math.ceil(this.campaign.capacity / 10), "tenth")],
+      ["hundred", "+100", () => this.raise(100, "hundred")],
+      ["archive", "Archive…", () => this.archive()],
       ["rebuild", "Rebuild the gate", () => this.rebuild()],
     ];
     return new Map(all.map(([name, label, run]) => {
@@ -243,9 +250,11 @@ export class CampaignView {
 
   paintActions() {
     const state = this.campaign?.state ?? this.state;
+    const isOnSale = state === "open" || state === "sold_out";
     const offered = {
       open: state === "not_open", change: this.campaign !== null, resume: state === "paused",
       pause: ["open", "not_open", "sold_out"].includes(state), rebuild: state === "unavailable",
+      tenth: isOnSale, hundred: isOnSale, archive: state === "closed" || state === "paused",
     };
     const focused = document.activeElement;
     for (const [name, button] of this.buttons) {
@@ -257,7 +266,7 @@ export class CampaignView {
     }
     const isLost = focused instanceof HTMLButtonElement && focused.hidden && this.actions.contains(focused);
     if (isLost) {
-      [...this.buttons.values()].findLast((button) => !button.hidden)?.focus();
+      ["resume", "pause", "change"].map((name) => this.buttons.get(name)).find((button) => !button?.hidden)?.focus();
     }
   }
 
@@ -293,6 +302,27 @@ export class CampaignView {
     }
   }
 
+  /** @param {number} more coupons @param {string} name of the button */
+  async raise(more, name) {
+    const capacity = Math.min(CAPACITY_MAX, this.campaign.capacity + more);
+    const change = differences(this.campaign, { ...this.campaign, capacity }).join();
+    if (change && (await confirmed("Raise the capacity?", change, "Raise"))) {
+      const refusal = await this.during(name, () => this.save({ ...this.campaign, capacity }));
+      this.conclude(refusal ? `Not done. ${refusal.problem}` : `The capacity was raised. ${change}`, !refusal);
+    }
+  }
+
+  async archive() {
+    const text = "For good: nobody can claim or see a coupon any more. The rows in MySQL stay. Type the campaign's id to go on:";
+    if (await confirmedByTyping("Archive the campaign?", text, "Archive", this.id)) {
+      const answer = await this.during("archive", () => operate("DELETE", this.path));
+      this.report(answer, "The campaign was archived.");
+      if (!refusalOf(answer)) {
+        location.hash = "#/";
+      }
+    }
+  }
+
   /** @param {any} fields @returns {Promise<import("./edit.js").Refusal | null>} */
   async save(fields) {
     const { name, capacity, opens_at, closes_at, version } = fields;
@@ -305,7 +335,9 @@ export class CampaignView {
       }
       return refusal;
     }
-    return { problem: `${await this.changeSince(version)} What you typed is kept; all else is shown as it is now.`, current };
+    const problem = await this.changeSince(version);
+    this.learn(current);
+    return { problem, current };
   }
 
   /** @param {number} version @returns {Promise<string>} what others did to the campaign after that version */
@@ -373,25 +405,6 @@ export class CampaignView {
     this.isStopped = true;
     this.chart.stop();
   }
-}
-
-/** @param {Answer} answer to an action @returns {{problem: string, field?: string} | null} null: it was done */
-export function refusalOf(answer) {
-  if (answer.status === 200 || answer.status === 201) {
-    return null;
-  }
-  const texts = {
-    network: "No answer came, so it is not known whether it was done. Repeating it does no harm.",
-    busy: "Too many requests at the moment. Nothing was changed; try again.",
-    unavailable: "The service answers 503: Redis, MySQL or the queue did not answer, or the gate is lost. Repeating it does no harm.",
-    expired: "The session has ended. Sign in again; nothing was changed.",
-    forbidden: "This account is not an operator.",
-    missing: "There is no such campaign.",
-    failed: "",
-  };
-  const detail = answer.body.detail ?? answer.body.message ?? `The service answered ${answer.status}.`;
-  const field = answer.code === "capacity_below_accepted" ? "capacity" : answer.body.errors?.[0]?.field;
-  return { problem: texts[kindOf(answer)] || `Not done: ${detail}`, field };
 }
 
 /** @param {number} seconds */

@@ -1,10 +1,11 @@
 // The console: which view is shown, whether what it shows is fresh, and who is signed in.
-import { CampaignView, refusalOf } from "./campaign.js";
+import { CampaignView } from "./campaign.js";
 import { byId, make, say } from "./dom.js";
 import { differences, editCampaign } from "./edit.js";
 import { ListView } from "./list.js";
 import { config, session, signIn, signOut } from "./oidc.js";
 import { Poller, kindOf, operate } from "./poller.js";
+import { refusalOf } from "./refusals.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 

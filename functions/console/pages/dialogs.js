@@ -15,6 +15,26 @@ export function confirmed(question, explanation, verb) {
 }
 
 /**
+ * For what cannot be undone: the verb works once `expected` has been typed.
+ * @param {string} question
+ * @param {string} explanation
+ * @param {string} verb
+ * @param {string} expected
+ * @returns {Promise<boolean>}
+ */
+export function confirmedByTyping(question, explanation, verb, expected) {
+  const typed = make("input", { required: true, autocomplete: "off", autofocus: true, dir: "auto" });
+  const content = make("form", { method: "dialog" }, make("h2", { id: "dialog-title" }, question),
+    make("label", {}, explanation, " ", make("bdi", {}, expected), typed));
+  const dialog = make("dialog", { "aria-labelledby": "dialog-title" }, content);
+  const check = () => typed.setCustomValidity(typed.value === expected ? "" : `Type ${expected}.`);
+  typed.addEventListener("input", check);
+  check();
+  content.append(buttons(verb, () => dialog.close("no")));
+  return dialogOf(dialog).then((value) => value === "yes");
+}
+
+/**
  * The way back stands first and so has the focus, but Enter in a field presses the verb: it alone submits.
  * @param {string} verb
  * @param {() => void} leave

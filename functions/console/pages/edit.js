@@ -174,7 +174,7 @@ class Editor {
       this.given = current;
     }
     this.show(this.form);
-    this.complain(problem);
+    this.complain(current ? `${problem} What you typed is kept; all else is shown as it is now.` : problem);
     (this.input(name ?? "") ?? this.form.querySelector("button.main")).focus();
   }
 

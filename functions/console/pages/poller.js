@@ -14,15 +14,15 @@ const LEAST_MS = 200;
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
- * @param {Record<string, string>} [preconditions] headers: If-Match, If-None-Match
+ * @param {Record<string, string>} [headers]
  * @returns {Promise<Answer>}
  */
-export async function operate(method, path, body, preconditions) {
-  const answer = await call(method, path, { token: await token("operator"), body, preconditions });
+export async function operate(method, path, body, headers) {
+  const answer = await call(method, path, { token: await token("operator"), body, headers });
   if (answer.status !== 401 || !(await renew("operator"))) {
     return answer;
   }
-  return call(method, path, { token: session("operator")?.access_token ?? "", body, preconditions });
+  return call(method, path, { token: session("operator")?.access_token ?? "", body, headers });
 }
 
 /**
