@@ -66,7 +66,8 @@ def test_no_role_of_the_service_has_a_policy_of_awss_making(form: dict[str, str]
     }
     managed = {name for name, role in roles.items() if "iam::aws:policy" in str(role.get("ManagedPolicyArns"))}
     assert managed <= {"CodeDeployServiceRole"}
-    assert roles.keys() - {f"{function}Role" for function in FUNCTIONS} - managed == {"RelayFunctionEveryMinuteRole"}
+    of_functions = {f"{function}Role" for function in [*FUNCTIONS, "CanaryFunction"]}
+    assert roles.keys() - of_functions - managed == {"RelayFunctionEveryMinuteRole"}
 
 
 def test_the_schedule_may_start_the_relay_and_nothing_else() -> None:
@@ -208,6 +209,49 @@ def test_applications_start_from_a_snapshot_unless_environments_are_kept_warm(wa
     made = _Translated(**GIVEN, WarmInstances=warm).resources
     assert made["ApplyFunction"]["Properties"].get("SnapStart") == snap_start
     assert ("WarmApplyFunction" in made) == (snap_start is None)
+
+
+def _alias(form: dict[str, str]) -> dict[str, Any]:
+    (alias,) = [made for made in _Translated(**form).resources.values() if made["Type"] == "AWS::Lambda::Alias"]
+    return alias
+
+
+def test_a_new_version_is_tried_before_users_meet_it() -> None:
+    made = _Translated(**_PROD).resources
+    canary = made["CanaryFunction"]["Properties"]
+    update = _alias(_PROD)["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    assert update["BeforeAllowTrafficHook"] == {"Ref": "CanaryFunction"}
+    # The role that SAM gives CodeDeploy may invoke no other names.
+    text, _ = canary["FunctionName"]["Fn::Sub"]
+    assert text.startswith("CodeDeployHook_")
+    (version,) = [name for name, found in made.items() if found["Type"] == "AWS::Lambda::Version"]
+    assert canary["Environment"]["Variables"]["APPLY_VERSION"] == {"Ref": version}
+    assert "VpcConfig" not in canary
+    assert (
+        canary["Timeout"]
+        > made["AdminFunction"]["Properties"]["Timeout"] + 2 * made["ApplyFunction"]["Properties"]["Timeout"]
+    )
+
+
+def test_the_canary_may_make_its_campaign_and_apply_and_nothing_else() -> None:
+    role = _Translated(**_PROD).resources["CanaryFunctionRole"]["Properties"]
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    granted = {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+    assert granted.keys() == {"WriteItsLog", "MakeItsCampaignAndApply", "TellCodeDeploy"}
+    assert granted["MakeItsCampaignAndApply"]["Action"] == "lambda:InvokeFunction"
+    assert granted["MakeItsCampaignAndApply"]["Resource"] == [
+        {"Fn::GetAtt": ["AdminFunction", "Arn"]},
+        {"Fn::Sub": "${ApplyFunction.Arn}:*"},
+    ]
+    assert granted["TellCodeDeploy"]["Action"] == "codedeploy:PutLifecycleEventHookExecutionStatus"
+    assert granted["TellCodeDeploy"]["Resource"]["Fn::Sub"].endswith(":deploymentgroup:${AWS::StackName}-*/*")
+
+
+@pytest.mark.parametrize("form", [{}, GIVEN])
+def test_without_a_canary_there_is_nothing_of_it(form: dict[str, str]) -> None:
+    assert not [name for name in _Translated(**form).resources if name.startswith("Canary")]
+    assert "UpdatePolicy" not in _alias(form)
 
 
 def test_a_version_that_is_replaced_is_not_kept_and_paid_for() -> None:

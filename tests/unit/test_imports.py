@@ -10,7 +10,7 @@ import pytest
 
 _DRIVERS = ["boto3", "botocore", "redis", "pymysql", "aws_lambda_powertools"]
 
-_FUNCTIONS = ["apply", "drain", "relay", "admin", "console"]
+_FUNCTIONS = ["apply", "drain", "relay", "admin", "console", "canary"]
 
 _IMPORT_MODULES = """
 import importlib, json, sys
