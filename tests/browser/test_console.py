@@ -464,11 +464,11 @@ def test_ten_thousand_points_are_drawn_within_a_frame(visitors: Visitors, servic
                 ["chart.js", "series.js"].map((name) => import(`${base}/console/${name}`)));
             const series = new Series();
             for (let at = 0; at < 2 * POINTS_MAX; at += 1) {
-                series.add({ at: at * 1000, accepted: at, issued: Math.max(0, at - 500), queued: at % 700 });
+                series.add({ at: at * 1000, capacity: 2 * POINTS_MAX, accepted: at, issued: Math.max(0, at - 500), queued: at % 700 });
             }
             const canvas = document.body.appendChild(document.createElement("canvas"));
             const chart = new Chart(canvas);
-            chart.show(series.points, 2 * POINTS_MAX);
+            chart.show(series.points);
             const times = [];
             for (let round = 0; round < 60; round += 1) {
                 const from = performance.now();
@@ -714,3 +714,13 @@ def test_a_campaign_that_has_closed_is_archived_once_its_id_is_typed(visitors: V
 
     expect(page.get_by_role("heading", name="Campaigns")).to_be_visible()
     assert service.call("GET", f"/campaigns/{campaign_id}").status == 410
+
+
+def test_the_figures_do_not_wait_for_the_function_that_admits_users(visitors: Visitors, service: Service) -> None:
+    campaign_id = service.campaign()
+    page = _open(visitors, campaign_id)
+    page.route(f"**/campaigns/{campaign_id}", lambda _: None)
+    service.apply(campaign_id, "ann")
+
+    _figure(page, "accepted").to_have_text("1")
+    expect(page.locator("#freshness")).to_have_text(re.compile("^Live"))

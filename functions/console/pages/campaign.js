@@ -17,6 +17,7 @@ import { alertsOf, refusalsText, verdictOf } from "./verdict.js";
 
 const NEWEST = 10;
 const EARLY_MS = 35_000;
+const SHOWN_MS = 300;
 const HISTORY_ROWS = 12;
 const CAPACITY_MAX = 10_000_000;
 
@@ -43,6 +44,7 @@ export class CampaignView {
     /** @type {any} */ this.campaign = null;
     /** @type {any} */ this.stats = null;
     this.state = "";
+    /** @type {Promise<Answer> | null} */ this.showing = null;
     this.shownIssued = -1;
     // What is on the page; it is made anew only when that changes.
     this.headKey = "";
@@ -122,21 +124,32 @@ export class CampaignView {
 
   /** @returns {Promise<Reading>} */
   async read() {
-    const [shown, counted] = await Promise.all([call("GET", this.path, { clock: this.clock }), operate("GET", `${this.path}/stats`)]);
-    this.parts.hidden = shown.status === 404 || shown.status === 410 || shown.status === 400;
-    this.state = shown.body.state ?? "";
-    if (shown.status === 200) {
-      this.learn(shown.body);
-    } else if (shown.status === 503 && this.campaign) {
-      this.campaign = { ...this.campaign, state: "unavailable" };
+    this.showing ??= call("GET", this.path, { clock: this.clock });
+    const counted = await operate("GET", `${this.path}/stats`);
+    // The function that shows the campaign also admits users, and in a rush they come first: the counts do not wait for it.
+    const shown = await (this.campaign ? Promise.race([this.showing, sleep(SHOWN_MS).then(() => null)]) : this.showing);
+    if (shown) {
+      this.showing = null;
+      this.takeShown(shown);
     }
-    const failure = [counted, shown].find((answer) => answer.status !== 200) ?? null;
+    const failure = [counted, shown].find((answer) => answer && answer.status !== 200) ?? null;
     const hasChanged = (counted.status === 200 && this.take(counted.body)) || this.isUrgent();
     this.paint();
     if (!failure && this.stats.issued !== this.shownIssued) {
       await this.readNewest();
     }
     return { failure, hasChanged };
+  }
+
+  /** @param {Answer} shown */
+  takeShown(shown) {
+    this.parts.hidden = [400, 404, 410].includes(shown.status);
+    this.state = shown.body.state ?? "";
+    if (shown.status === 200) {
+      this.learn(shown.body);
+    } else if (shown.status === 503 && this.campaign) {
+      this.campaign = { ...this.campaign, state: "unavailable" };
+    }
   }
 
   /** @param {any} campaign as an answer describes it; one from before a change that is known is passed over */
@@ -178,7 +191,7 @@ export class CampaignView {
   take(stats) {
     const hasChanged = JSON.stringify(stats) !== JSON.stringify(this.stats);
     this.stats = stats;
-    this.series.add({ at: Date.now(), accepted: stats.accepted, issued: stats.issued, queued: stats.queued });
+    this.series.add({ at: Date.now(), capacity: stats.capacity, accepted: stats.accepted, issued: stats.issued, queued: stats.queued });
     return hasChanged || stats.issued < stats.accepted;
   }
 
@@ -198,7 +211,7 @@ export class CampaignView {
     if (this.stats) {
       this.paintFigures();
       this.paintAlerts();
-      this.chart.show(this.series.points, this.stats.capacity);
+      this.chart.show(this.series.points);
       this.paintHistory();
     }
     this.paintActions();

@@ -1,11 +1,12 @@
 // The chart of accepted, issued and queued over time, on a canvas.
 
 /** @typedef {import("./series.js").Point} Point */
-/** @typedef {"accepted" | "issued" | "queued"} Line */
+/** @typedef {"capacity" | "accepted" | "issued" | "queued"} Line */
+/** @typedef {{colour: string, width: number, dashes: number[]}} Pen */
 /** @typedef {{left: number, top: number, width: number, height: number, from: number, to: number, most: number}} Frame */
 
 /** @type {Line[]} */
-const LINES = ["queued", "accepted", "issued"];
+const LINES = ["capacity", "queued", "accepted", "issued"];
 const MARGIN = { left: 58, right: 10, top: 10, bottom: 24 };
 const SPAN_MIN_MS = 30_000;
 const GAP_MS = 10_000;
@@ -16,19 +17,14 @@ export class Chart {
     this.canvas = canvas;
     /** @type {Point[]} */
     this.points = [];
-    this.capacity = 0;
     this.isDue = false;
     this.observer = new ResizeObserver(() => this.request());
     this.observer.observe(canvas);
   }
 
-  /**
-   * @param {Point[]} points
-   * @param {number} capacity drawn as a dashed line where it fits
-   */
-  show(points, capacity) {
+  /** @param {Point[]} points */
+  show(points) {
     this.points = points;
-    this.capacity = capacity;
     this.request();
   }
 
@@ -57,27 +53,29 @@ export class Chart {
     this.canvas.width = Math.round(width * scale);
     this.canvas.height = Math.round(height * scale);
     context.scale(scale, scale);
-    const frame = frameFor(this.points, this.capacity, width, height);
+    const frame = frameFor(this.points, width, height);
     const colours = coloursOf(this.canvas);
     drawAxes(context, frame, colours);
-    drawCapacity(context, frame, this.capacity, colours);
+    context.beginPath();
+    context.rect(frame.left, 0, frame.width, frame.top + frame.height);
+    context.clip(); // The capacity may be far above.
     for (const line of LINES) {
-      drawLine(context, frame, this.points, line, colours[line]);
+      drawLine(context, frame, this.points, line, penFor(line, colours));
     }
   }
 }
 
 /**
  * @param {Point[]} points
- * @param {number} capacity
  * @param {number} width
  * @param {number} height
  * @returns {Frame}
  */
-function frameFor(points, capacity, width, height) {
+function frameFor(points, width, height) {
   const to = points[points.length - 1].at;
-  let highest = 1;
+  let [highest, capacity] = [1, 0];
   for (const point of points) {
+    capacity = Math.max(capacity, point.capacity);
     highest = Math.max(highest, point.accepted, point.issued, point.queued);
   }
   // The capacity is worth its room once the claims come near it.
@@ -98,6 +96,17 @@ function niceAbove(value) {
   const unit = 10 ** Math.floor(Math.log10(value));
   const steps = [1, 1.2, 1.6, 2, 4, 6, 8, 10, 12].map((step) => Math.round(step * unit));
   return steps.find((step) => step >= value && step % 4 === 0) ?? value;
+}
+
+/**
+ * Issued runs within accepted while it keeps up: both are seen.
+ * @param {Line} line
+ * @param {Record<string, string>} colours
+ * @returns {Pen}
+ */
+function penFor(line, colours) {
+  const width = { capacity: 1, queued: 2, accepted: 6, issued: 2 }[line];
+  return line === "capacity" ? { colour: colours.soft, width, dashes: [6, 4] } : { colour: colours[line], width, dashes: [] };
 }
 
 /** @param {Element} element @returns {Record<string, string>} */
@@ -135,20 +144,6 @@ const clockText = (instant) => new Date(instant).toLocaleTimeString();
 
 /**
  * @param {CanvasRenderingContext2D} context
- * @param {Frame} frame
- * @param {number} capacity
- * @param {Record<string, string>} colours
- */
-function drawCapacity(context, frame, capacity, colours) {
-  if (capacity > frame.most) {
-    return;
-  }
-  const y = frame.top + frame.height * (1 - capacity / frame.most);
-  stroke(context, colours.soft, [6, 4], [frame.left, y], [frame.left + frame.width, y]);
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
  * @param {string} colour
  * @param {number[]} dashes
  * @param {...[number, number]} path
@@ -167,17 +162,17 @@ function stroke(context, colour, dashes, ...path) {
  * @param {Frame} frame
  * @param {Point[]} points
  * @param {Line} line
- * @param {string} colour
+ * @param {Pen} pen
  */
-function drawLine(context, frame, points, line, colour) {
+function drawLine(context, frame, points, line, pen) {
   const across = frame.width / (frame.to - frame.from);
   const up = frame.height / frame.most;
   const bottom = frame.top + frame.height;
   context.beginPath();
-  context.setLineDash([]);
-  context.lineWidth = 2;
+  context.setLineDash(pen.dashes);
+  context.lineWidth = pen.width;
   context.lineJoin = "round";
-  context.strokeStyle = colour;
+  context.strokeStyle = pen.colour;
   // Where nothing was read for long, nothing is drawn. Of hours, what is left of the points stands further apart.
   const gap = Math.max(GAP_MS, (frame.to - frame.from) / 100);
   let before = -Infinity;

@@ -143,6 +143,6 @@ function row(campaign) {
     make("td", {}, badge(campaign.state)),
     make("td", { class: "number" }, grouped(campaign.remaining)),
     make("td", { class: "number" }, grouped(campaign.capacity)),
-    make("td", {}, shortTime(campaign.opens_at)),
-    make("td", {}, shortTime(campaign.closes_at)));
+    make("td", { class: "time" }, shortTime(campaign.opens_at)),
+    make("td", { class: "time" }, shortTime(campaign.closes_at)));
 }

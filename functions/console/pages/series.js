@@ -1,6 +1,6 @@
 // What was read of a campaign over time.
 
-/** @typedef {{at: number, accepted: number, issued: number, queued: number}} Point */
+/** @typedef {{at: number, capacity: number, accepted: number, issued: number, queued: number}} Point */
 
 export const POINTS_MAX = 10_000;
 
