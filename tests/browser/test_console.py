@@ -464,7 +464,8 @@ def test_ten_thousand_points_are_drawn_within_a_frame(visitors: Visitors, servic
                 ["chart.js", "series.js"].map((name) => import(`${base}/console/${name}`)));
             const series = new Series();
             for (let at = 0; at < 2 * POINTS_MAX; at += 1) {
-                series.add({ at: at * 1000, capacity: 2 * POINTS_MAX, accepted: at, issued: Math.max(0, at - 500), queued: at % 700 });
+                const counts = { accepted: at, issued: Math.max(0, at - 500), queued: at % 700 };
+                series.add({ at: at * 1000, capacity: 2 * POINTS_MAX, ...counts });
             }
             const canvas = document.body.appendChild(document.createElement("canvas"));
             const chart = new Chart(canvas);
