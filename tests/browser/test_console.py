@@ -282,6 +282,7 @@ def test_a_lost_gate_is_shown_as_503_and_rebuilt_from_the_page(
     expect(page.get_by_role("alert").filter(has_text="503")).to_be_visible()
     expect(page.locator("#freshness")).to_contain_text("Old data")
     expect(page.get_by_role("heading", name="gate unavailable")).to_be_visible()
+    expect(page.locator("#verdict")).to_have_text("NOT ADMITTING: the gate is unavailable")
     is_fine(page, "console-503")
 
     _act(page, "Rebuild the gate", "Rebuild")
@@ -394,7 +395,7 @@ def test_overflow_and_dead_letters_are_said_in_plain_words(
     page = visitors.operator()
     stats = {
         "capacity": 10, "accepted": 8, "outbox": 2, "queued": 0, "issued": 5, "overflow": 1, "dead_letters": 3,
-        "oldest_outbox_seconds": 95.0,
+        "exact": False, "oldest_outbox_seconds": 95.0,
     }  # fmt: skip
 
     def answer(route: Route) -> None:

@@ -60,7 +60,7 @@ export class CampaignView {
     this.title = make("h1", {}, this.id);
     this.facts = make("p", { class: "soft" });
     this.verdict = make("p", { id: "verdict", class: "verdict", role: "status" });
-    this.countdown = make("p", { id: "countdown", role: "timer", "aria-live": "off", hidden: true });
+    this.countdown = make("p", { class: "opening", role: "timer", "aria-live": "off", hidden: true });
     this.refusals = make("p", { id: "refusals", class: "soft" });
     this.alerts = make("div", { role: "status" });
     this.result = make("p", { role: "status" });

@@ -11,16 +11,18 @@ const LATE_SECONDS = 60;
  * @returns {{tone: Tone, text: string}}
  */
 export function verdictOf(stats, state) {
+  if (state === "unavailable") {
+    return { tone: "bad", text: "NOT ADMITTING: the gate is unavailable" };
+  }
   const { exact, overflow, dead_letters, unavailable } = stats;
   const errors = overflow + dead_letters + (unavailable ?? 0);
   const words = [
-    state === "unavailable" ? "NOT ADMITTING" : "",
     exact ? "EXACT" : exact === false ? "NOT EXACT" : "COUNTING",
     isLate(stats) ? "LATE" : "ON TIME",
     errors === 1 ? "1 error" : `${grouped(errors)} errors`,
   ];
-  const isBad = state === "unavailable" || exact === false || isLate(stats) || overflow > 0;
-  return { tone: isBad ? "bad" : errors ? "warn" : exact ? "good" : "", text: words.filter(Boolean).join(" · ") };
+  const isBad = exact === false || isLate(stats) || overflow > 0;
+  return { tone: isBad ? "bad" : errors ? "warn" : exact ? "good" : "", text: words.join(" · ") };
 }
 
 /** @param {any} stats */
