@@ -1,15 +1,15 @@
 /*
  * Firstcome's protocol, from the gate's script to the row in the ledger, with what may fail on the way.
- * README.md tells what each part stands for, what is left out, and how it is checked.
+ * README.md says what each part stands for, what is left out, and how it is checked.
  *
  * A claim is a number, CLAIM(user, k) for the k-th coupon code drawn for that user; the same claim is the same code.
  * Sets of claims, users and seats are bit masks. An atomic step here is one that is atomic there: a Lua script, one
  * Redis command, a transaction, a message sent.
  *
  * -DFAULTS=n  faults in a run at most
- * -DONLY=n    check the n-th guarantee alone        -DFIRST_THREE  check G1 to G3
+ * -DONLY=n    check the n-th guarantee alone        -DFIRST=n  check the first n
  * -DNO_...    take one guard away
- * -DWAIT, -DTWO_REBUILDS, -DOLD_PRIMARY, -DFROM_A_LOSS  other circumstances, see README.md
+ * -DWAIT, -DTWO_REBUILDS, -DOLD_PRIMARY, -DFROM_A_LOSS, -DLOSES, -DHIDDEN  other circumstances, see README.md
  */
 
 #ifndef FAULTS
@@ -30,8 +30,8 @@
 
 #if defined(ONLY)
 #define IS_WANTED(g) ((g) == ONLY)
-#elif defined(FIRST_THREE)
-#define IS_WANTED(g) ((g) <= 3)
+#elif defined(FIRST)
+#define IS_WANTED(g) ((g) <= FIRST)
 #else
 #define IS_WANTED(g) true
 #endif
@@ -129,11 +129,11 @@ byte seat[CLAIMS + 1];            /* claim -> sequence */
 /* ---- What the guarantees are about ------------------------------------------------------------------------------- */
 
 byte drawn[3];                    /* user -> codes drawn */
-byte told[3];                     /* user -> claim the user was told of, 0: none */
-byte told_seat[3];
-bool was_sold_out;                /* somebody was told so, after the last time that Redis forgot something */
+byte given[3];                     /* user -> claim the user was given, 0: none */
+byte given_seat[3];
+bool was_sold_out;                /* somebody was answered so, after the last time that Redis forgot something */
 short held;                       /* claims that a request has from the gate, and has not sent yet */
-short sent;                       /* claims that a request has sent, and not yet told the gate and the user of */
+short sent;                       /* claims that a request has sent, and not yet noted at the gate and answered */
 byte relayed;                     /* claim that the relay has from the gate, 0: none */
 short old;                        /* held or sent when the gate was fenced: it stays closed until they are neither */
 bool is_relay_old;                /* the relay had that claim when the gate was fenced; likewise */
@@ -142,11 +142,11 @@ byte faults = FAULTS;
 #define FAULT faults > 0 -> faults--
 
 inline answer(u, c) {
-    printf("user %d is told: accepted, seat %d, code %d.%d\n", NAME(u), seat[c], CODE(c));
+    printf("user %d is answered: accepted, seat %d, code %d.%d\n", NAME(u), seat[c], CODE(c));
     GUARANTEE(3, !HAS(overflow, c), "a claim without a row is accepted\n");
-    GUARANTEE(5, told[u] == 0 || told[u] == c && told_seat[u] == seat[c], "the same user was told of another coupon\n");
-    told[u] = c;
-    told_seat[u] = seat[c]
+    GUARANTEE(5, given[u] == 0 || given[u] == c && given_seat[u] == seat[c], "the same user is given another coupon\n");
+    given[u] = c;
+    given_seat[u] = seat[c]
 }
 
 /* ---- Apply: apply.py and apply.lua ------------------------------------------------------------------------------- */
@@ -222,26 +222,26 @@ inline admit(s, u, c) {
 #define RELAYS(s) IS_CONFIRMED(s)
 #endif
 #define HAS_SEAT(s) (gate[s].free != 0 || gate[s].counter < N)
-#define IS_TOLD(u, c) (told[u] == c && told_seat[u] == seat[c])
+#define IS_GIVEN(u, c) (given[u] == c && given_seat[u] == seat[c])
 
 #define ASKS(s) \
     :: d_step { KNOWS(s, u) && OUTBOX(s, u) && IS_CONFIRMED(s) && !HAS(held | sent, gate[s].claim[u]) -> \
             c = gate[s].claim[u]; \
             held = held | BIT(c); \
-            printf("user %d asks: server %d replays seat %d, code %d.%d, outbox\n", \
+            printf("user %d asks: server %d replays seat %d, code %d.%d, in the outbox\n", \
                 NAME(u), gate[s].id, seat[c], CODE(c)); \
             c = 0 \
         } \
-    :: d_step { KNOWS(s, u) && !OUTBOX(s, u) && !IS_TOLD(u, gate[s].claim[u]) -> \
+    :: d_step { KNOWS(s, u) && !OUTBOX(s, u) && !IS_GIVEN(u, gate[s].claim[u]) -> \
             c = gate[s].claim[u]; \
             printf("user %d asks: server %d replays seat %d, code %d.%d\n", NAME(u), gate[s].id, seat[c], CODE(c)); \
             answer(u, c); \
             c = 0 \
         } \
     :: d_step { !KNOWS(s, u) && ADMITS(s) && HAS_SEAT(s) && IS_NEXT(u) -> admit(s, u, c); c = 0 } \
-    :: d_step { !KNOWS(s, u) && ADMITS(s) && !HAS_SEAT(s) && (!was_sold_out || told[u] != 0) -> \
+    :: d_step { !KNOWS(s, u) && ADMITS(s) && !HAS_SEAT(s) && (!was_sold_out || given[u] != 0) -> \
             printf("user %d asks: sold out\n", NAME(u)); \
-            GUARANTEE(5, told[u] == 0, "a user who was told of a coupon is told that there is none\n"); \
+            GUARANTEE(5, given[u] == 0, "a user who has a coupon is answered that there is none\n"); \
             was_sold_out = true \
         }
 
@@ -273,7 +273,7 @@ end:
     :: atomic { sent != 0 -> pick(c, sent); sent = sent & ~BIT(c); u = USER(c);
             if
             :: gate[now].outbox = gate[now].outbox & ~BIT(u); answer(u, c)
-            :: FAULT; printf("FAULT: the gate is not told that code %d.%d was sent\n", CODE(c)); answer(u, c)
+            :: FAULT; printf("FAULT: the gate does not note that code %d.%d was sent\n", CODE(c)); answer(u, c)
             :: FAULT; printf("FAULT: user %d's request dies after it has sent code %d.%d\n", NAME(u), CODE(c))
             fi;
             release(c); c = 0; u = 0
@@ -304,7 +304,7 @@ end:
             atomic {
                 if
                 :: gate[now].outbox = gate[now].outbox & ~BIT(USER(relayed))
-                :: FAULT; printf("FAULT: the relay dies before it tells the gate\n")
+                :: FAULT; printf("FAULT: the relay dies before it notes that at the gate\n")
                 fi;
                 relayed = 0; is_relay_old = false
             }
@@ -328,10 +328,10 @@ inline insert(c) {
     GUARANTEE(1, row_count <= N, "more rows than coupons\n")
 }
 
-inline spill(c) {
+inline overflows(c) {
     overflow = overflow | BIT(c);
     printf("the drain puts code %d.%d into overflow\n", CODE(c));
-    GUARANTEE(3, told[USER(c)] != c, "an accepted claim gets no row\n")
+    GUARANTEE(3, given[USER(c)] != c, "an accepted claim gets no row\n")
 }
 
 /* One transaction: claim c gets its row, or has it, or gets another seat, or goes to overflow. */
@@ -342,7 +342,7 @@ inline settle(c) {
 #else
     if
     :: ROW(c) -> printf("the drain finds code %d.%d there\n", CODE(c))
-    :: !ROW(c) && (rows & OF_USER(USER(c))) != 0 -> spill(c)
+    :: !ROW(c) && (rows & OF_USER(USER(c))) != 0 -> overflows(c)
     :: else ->
         if
         :: !IS_TAKEN(seat[c]) -> insert(c)
@@ -350,7 +350,7 @@ inline settle(c) {
             seat[c] = 3 - seat[c];
             printf("the drain finds the seat of code %d.%d taken\n", CODE(c));
             insert(c)
-        :: else -> spill(c)
+        :: else -> overflows(c)
         fi
     fi
 #endif
@@ -377,7 +377,7 @@ end:
         atomic {
             if
             :: mark(c); remove(c, queued, queued_twice)
-            :: FAULT; printf("FAULT: the gate is not told of code %d.%d\n", CODE(c)); remove(c, queued, queued_twice)
+            :: FAULT; printf("FAULT: the gate does not note code %d.%d\n", CODE(c)); remove(c, queued, queued_twice)
             :: FAULT; printf("FAULT: the drain dies before it deletes the message of code %d.%d\n", CODE(c))
             fi;
             c = 0
@@ -430,7 +430,7 @@ inline restore_user(u) {
 /* A claim that the gate has and the ledger has not is sent again, and keeps its seat. */
 inline keep_user(u) {
     if
-    :: was_fenced && gate[now].claim[u] != 0 && !HAS(rows | overflow, gate[now].claim[u]) ->
+    :: gate[now].claim[u] != 0 && !HAS(rows | overflow, gate[now].claim[u]) ->
         gate[now].outbox = gate[now].outbox | BIT(u);
         free = free & ~BIT(seat[gate[now].claim[u]])
     :: else
@@ -450,13 +450,11 @@ inline give_up() {
 
 proctype Rebuild(byte me) {
     byte c, on, fence, highest, free;
-    bool was_fenced;
 end:
     do
     :: d_step { !IS_WHOLE(now) && !lock ->
             lock = me;
-            was_fenced = gate[now].exists;
-            gate[now].made_on = 0;
+            gate[now].exists = 1; gate[now].made_on = 0;
             highest = gate[now].counter;
             on = gate[now].id;
             if
@@ -551,7 +549,26 @@ end:
                 unlock()
             }
         fi;
-        d_step { c = 0; on = 0; fence = 0; highest = 0; free = 0; was_fenced = 0 }
+        d_step { c = 0; on = 0; fence = 0; highest = 0; free = 0 }
+    od
+}
+
+/* ---- Reconcile: reconcile.py, once all that was sent has been delivered, or is lost ------------------------------- */
+
+#define IS_NOWHERE(u) (gate[now].claim[u] != 0 && !HAS(rows | overflow, gate[now].claim[u]) && !OUTBOX(now, u))
+
+#define RESEND(u) \
+    :: d_step { IS_WHOLE(now) && held == 0 && sent == 0 && queued == 0 && IS_NOWHERE(u) -> \
+            gate[now].outbox = gate[now].outbox | BIT(u); \
+            printf("the relay finds code %d.%d nowhere, and will send it again\n", CODE(gate[now].claim[u])) \
+        }
+
+proctype Reconcile() {
+end:
+    do
+    RESEND(0)
+    RESEND(1)
+    RESEND(2)
     od
 }
 
@@ -572,10 +589,12 @@ end:
 #ifdef NO_PROMOTION_ID
             back = gate[now].id;
 #endif
+#ifndef HIDDEN
             if
             :: back == 0 -> runs++; gate[now].id = runs
             :: else
             fi;
+#endif
             printf("FAULT: it is promoted, as server %d\n", gate[now].id);
             back = 0;
             was_sold_out = false;
@@ -604,6 +623,21 @@ end:
             printf("FAULT: the ledger's connection is lost, and the rebuild's lock with it\n")
         }
 #endif
+#ifdef LOSES
+    :: d_step { faults > 0 && queued != 0 -> faults--;
+            printf("FAULT: the queue is purged\n");
+            queued = 0; queued_twice = 0
+        }
+    :: d_step { faults > 0 && rows != 0 -> faults--;
+            printf("FAULT: the ledger is restored from a backup without any row\n");
+            rows = 0; row_count = 0; taken = 0
+        }
+    :: d_step { faults > 0 && row_count == N -> faults--; pick(back, rows);
+            printf("FAULT: the ledger is restored from a backup without code %d.%d\n", CODE(back));
+            rows = rows & ~BIT(back); row_count--; taken = taken & ~BIT(seat[back]);
+            back = 0
+        }
+#endif
     od
 }
 
@@ -611,9 +645,9 @@ end:
 
 inline check_user(u) {
     if
-    :: told[u] != 0 ->
-        GUARANTEE(3, ROW(told[u]), "an accepted claim has no row\n");
-        GUARANTEE(5, seat[told[u]] == told_seat[u], "the row has not the sequence the user was told\n")
+    :: given[u] != 0 ->
+        GUARANTEE(3, ROW(given[u]), "an accepted claim has no row\n");
+        GUARANTEE(5, seat[given[u]] == given_seat[u], "the row has another sequence than the user was given\n")
     :: else
     fi
 }
@@ -623,7 +657,13 @@ inline check_user(u) {
 #else
 #define IS_SENT (gate[now].outbox == 0)
 #endif
-#define IS_AT_REST (held == 0 && sent == 0 && relayed == 0 && queued == 0 && IS_SENT && IS_WHOLE(now) && !lock)
+#ifdef NO_RECONCILE
+#define IS_RECONCILED true
+#else
+#define IS_RECONCILED !(IS_NOWHERE(0) || IS_NOWHERE(1) || IS_NOWHERE(2))
+#endif
+#define IS_SETTLED (held == 0 && sent == 0 && relayed == 0 && queued == 0 && IS_SENT)
+#define IS_AT_REST (IS_SETTLED && IS_WHOLE(now) && !lock && IS_RECONCILED)
 
 init {
     byte u;
@@ -632,13 +672,16 @@ init {
 #ifdef FROM_A_LOSS
         /* Two faults have been already: the claim of seat 1 was lost with its request, then Redis was wiped. */
         drawn[0] = 1; seat[CLAIM(0, 1)] = 2; rows = BIT(CLAIM(0, 1)); row_count = 1; taken = BIT(2);
-        told[0] = CLAIM(0, 1); told_seat[0] = 2;
+        given[0] = CLAIM(0, 1); given_seat[0] = 2;
 #else
         gate[0].exists = 1; gate[0].made_on = 1;
 #endif
         run User(0); run User(1); run User(2); run Requests(); run Drain(); run Rebuild(1); run Trouble();
 #ifndef NO_RELAY
         run Relay();
+#endif
+#ifndef NO_RECONCILE
+        run Reconcile();
 #endif
 #ifdef TWO_REBUILDS
         run Rebuild(2);
