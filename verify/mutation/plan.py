@@ -25,40 +25,31 @@ _LEDGER = (
     "tests/integration/test_campaign_lock.py",
     "tests/property/test_ledger_machine.py",
 )
+_HEALING = ("tests/unit/test_relay_handler.py", "tests/unit/test_rebuild.py", "tests/unit/test_reconcile.py")
+_DRAIN = ("tests/unit/test_pace.py", "tests/unit/test_drain_handler.py", "tests/unit/test_drain_edges.py")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file, and the tests that are to notice a change in it, the quickest first."""
+    """A file below the package, and the tests that are to notice a change in it, the quickest first."""
 
     file: str
     tests: tuple[str, ...]
 
 
+def _scripts() -> Iterator[str]:
+    return (f"adapters/redis/lua/{path.name}" for path in sorted((PACKAGE / "adapters/redis/lua").glob("*.lua")))
+
+
 TARGETS = (
-    Target("service/drain.py", ("tests/unit/test_drain_handler.py", "tests/unit/test_drain_edges.py")),
-    Target("service/rate_limit.py", ("tests/unit/test_pace.py", "tests/unit/test_drain_handler.py")),
     Target("domain/message.py", ("tests/unit/test_message.py",)),
     Target("service/apply.py", ("tests/unit/test_apply_handler.py",)),
-    Target("service/relay.py", ("tests/unit/test_relay_handler.py", "tests/unit/test_rebuild.py")),
-    Target("service/rebuild.py", ("tests/unit/test_rebuild_edges.py", "tests/unit/test_rebuild.py")),
+    Target("service/drain.py", _DRAIN),
+    Target("service/rate_limit.py", (*_DRAIN, *_HEALING)),
+    *(Target(f"service/{name}.py", _HEALING) for name in ("relay", "rebuild", "reconcile")),
     Target("adapters/mysql/ledger.py", _LEDGER),
     Target("adapters/mysql/seating.py", _LEDGER),
-    *(
-        Target(f"adapters/redis/lua/{name}.lua", _GATE)
-        for name in (
-            "apply",
-            "configure",
-            "fence",
-            "find",
-            "mark_issued",
-            "reopen",
-            "restore",
-            "show",
-            "state",
-            "outbox",
-        )
-    ),
+    *(Target(script, _GATE) for script in _scripts()),
 )
 
 

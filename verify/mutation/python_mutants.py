@@ -1,5 +1,9 @@
 """Mutants of a Python module: other comparisons and operators, constants off by one, conditions turned round, swapped
-arguments, dropped statements."""
+arguments, dropped statements.
+
+Not by mutmut: it leaves decorated classes alone, and the use cases are dataclasses. cosmic-ray starts a new interpreter
+for each mutant, which takes seconds.
+"""
 
 import ast
 import copy

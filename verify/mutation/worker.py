@@ -1,12 +1,8 @@
-"""Tries mutants, one at a time: on servers that stay up, in a copy of the layer, each in a process of its own that
-begins with the slow imports done.
-
-Reads one JSON object a line, `{"file", "source", "tests", "seconds"}`, and answers each with one:
-`{"outcome": "killed" | "survived" | "timed_out", "log"}`.
+"""A process that tries mutants one after the other: on servers that stay up, in a copy of the layer, each in a fork in
+which the slow imports are done.
 """
 
 import importlib
-import json
 import os
 import shutil
 import signal
@@ -20,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+import pymysql.connections
 import pytest
 import redis
-from pymysql.connections import Connection
-from pymysql.cursors import Cursor
+from hypothesis import Phase, settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -33,7 +29,8 @@ from local.services.mariadb_server import install_database, start_mariadb
 from local.services.ports import HOST, free_port
 from local.services.processes import Processes
 from local.services.redis_server import start_redis
-from verify.mutation.plan import LAYER, ROOT
+from verify.mutation.mutants import Mutant
+from verify.mutation.plan import LAYER, ROOT, Target
 
 _IMPORTED_BEFORE = (
     "_hypothesis_pytestplugin",
@@ -41,74 +38,57 @@ _IMPORTED_BEFORE = (
     "boto3",
     "hypothesis.stateful",
     "jsonschema",
-    "pymysql",
     "pytest_timeout",
     "yaml",
 )
 _POLL_SECONDS = 0.02
+_SECONDS = 240.0
+_OPTIONS = [
+    *("-x", "-q", "--tb=line", "--timeout=20", "-k", "not memory"),
+    # Hypothesis was imported before pytest could look.
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+    *("-p", "_hypothesis_pytestplugin", "-p", "pytest_timeout", "-p", "no:cacheprovider"),
+]
 
 
-class Servers:
-    """Hands the tests this worker's servers instead of new ones."""
+@dataclass(frozen=True)
+class Job:
+    """A file with its tests, and the error to put in; None for none."""
 
-    def __init__(self, redis_port: int, mysql: MysqlAddress, restart_redis: Callable[[], None]) -> None:
-        self.redis_port = redis_port
-        self._mysql = mysql
-        self._restart_redis = restart_redis
-        self._values = {"redis_port": redis_port, "mysql_address": mysql}
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef: Any, request: pytest.FixtureRequest) -> object | None:
-        """Answer for the fixtures that start servers; None leaves the others to pytest."""
-        if fixturedef.argname not in self._values:
-            return None
-        value = self._values[fixturedef.argname]
-        fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
-        return value
-
-    def settle(self) -> None:
-        """Undo what an earlier test made, or one that was ended by force left: the tables are to be made anew."""
-        try:
-            self._empty_redis()
-        except redis.RedisError:
-            # It is lost in a script that does not end.
-            self._restart_redis()
-        with suppress(pymysql.MySQLError), self._connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SET SESSION lock_wait_timeout = 10")
-            cursor.execute(f"DROP DATABASE IF EXISTS {self._mysql.database}")
-            cursor.execute(f"CREATE DATABASE {self._mysql.database} CHARACTER SET utf8mb4")
-
-    def _empty_redis(self) -> None:
-        with redis.Redis(host=HOST, port=self.redis_port, retry=Retry(NoBackoff(), 0), socket_timeout=10) as client:
-            client.config_set("maxmemory", 0)
-            client.flushall()
-
-    def _connect(self) -> "Connection[Cursor]":
-        mysql = self._mysql
-        return pymysql.connect(
-            host=mysql.host,
-            port=mysql.port,
-            user=mysql.user,
-            password=mysql.password,
-            ssl_disabled=True,
-        )
+    target: Target
+    mutant: Mutant | None = None
 
 
 @dataclass
 class Worker:
-    """A copy of the layer, and the servers."""
+    """A copy of the layer, and the servers, which it hands to the tests instead of new ones."""
 
     folder: Path
-    servers: Servers
+    redis_port: int
+    mysql: MysqlAddress
+    restart_redis: Callable[[], None]
     tried: int = 0
 
-    def answer(self, job: dict[str, Any]) -> dict[str, str]:
-        """Try one mutant."""
-        path = self.folder / "python" / "firstcome" / job["file"]
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: pytest.FixtureRequest) -> object | None:
+        """Answer for the fixtures that start servers; None leaves the others to pytest."""
+        value = {"redis_port": self.redis_port, "mysql_address": self.mysql}.get(fixturedef.argname)
+        if value is not None:
+            fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
+        return value
+
+    def try_out(self, job: Job) -> str | None:
+        """Run the tests; returns what they printed if they fail or do not end, None if they pass."""
+        path = self.folder / "python" / "firstcome" / job.target.file
         before = path.read_text(encoding="utf-8")
-        self._write(path, job["source"])
+        self._write(path, job.mutant.source if job.mutant else before)
+        self._empty_servers()
+        log = self.folder / "pytest.log"
+        pid = os.fork()
+        if not pid:
+            self._become_pytest(job.target.tests, log)
         try:
-            return self._run(job["tests"], job["seconds"])
+            return None if _wait(pid) == 0 else log.read_text(encoding="utf-8", errors="replace")[-4000:]
         finally:
             self._write(path, before)
 
@@ -118,17 +98,24 @@ class Worker:
         self.tried += 1
         os.utime(path, (self.tried, self.tried))
 
-    def _run(self, tests: list[str], seconds: float) -> dict[str, str]:
-        self.servers.settle()
-        log = self.folder / "pytest.log"
-        pid = os.fork()
-        if not pid:
-            self._become_pytest(tests, log)
-        status = _wait(pid, seconds)
-        outcome = "timed_out" if status is None else "survived" if status == 0 else "killed"
-        return {"outcome": outcome, "log": log.read_text(encoding="utf-8", errors="replace")[-4000:]}
+    def _empty_servers(self) -> None:
+        """Undo what an earlier test made, or one that was ended by force left: the tables are to be made anew."""
+        try:
+            with redis.Redis(HOST, self.redis_port, retry=Retry(NoBackoff(), 0), socket_timeout=10) as client:
+                client.config_set("maxmemory", 0)
+                client.flushall()
+        except redis.RedisError:
+            # It is lost in a script that does not end.
+            self.restart_redis()
+        mysql = self.mysql
+        with suppress(pymysql.MySQLError):
+            connection = pymysql.connect(host=mysql.host, port=mysql.port, user=mysql.user, password=mysql.password)
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SET SESSION lock_wait_timeout = 10")
+                cursor.execute(f"DROP DATABASE IF EXISTS {mysql.database}")
+                cursor.execute(f"CREATE DATABASE {mysql.database} CHARACTER SET utf8mb4")
 
-    def _become_pytest(self, tests: list[str], log: Path) -> None:
+    def _become_pytest(self, tests: tuple[str, ...], log: Path) -> None:
         status = 99
         try:
             os.setpgid(0, 0)
@@ -136,14 +123,8 @@ class Worker:
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
             os.environ.update(PROPERTY_EXAMPLES="12", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-            options = ["-x", "-q", "--tb=line", "--timeout=20", "-k", "not memory"]
-            # Hypothesis was imported before pytest could look.
-            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-            plugins = ["-p", "_hypothesis_pytestplugin", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
-            plugins += ["-p", "verify.mutation.quick_profile"]
-            status = pytest.main(
-                [*options, *plugins, "-o", f"pythonpath=. {self.folder / 'python'}", *tests], plugins=[self.servers]
-            )
+            python_path = ["-o", f"pythonpath=. {self.folder / 'python'}"]
+            status = pytest.main([*_OPTIONS, *python_path, *tests], plugins=[self])
         except BaseException:  # noqa: BLE001 - there is nobody above to report it
             traceback.print_exc()
         finally:
@@ -152,9 +133,9 @@ class Worker:
             os._exit(status)
 
 
-def _wait(pid: int, seconds: float) -> int | None:
+def _wait(pid: int) -> int | None:
     """Return the exit status of a child, or None if it had to be ended."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -166,34 +147,36 @@ def _wait(pid: int, seconds: float) -> int | None:
     return None
 
 
-def main(folder: Path) -> None:
-    """Serve until the input ends."""
+_worker: Worker | None = None
+
+
+def start(folder: Path) -> None:
+    """Make this process a worker; its servers end with it."""
+    global _worker  # noqa: PLW0603 - what an initializer makes has no other place
+    os.chdir(ROOT)
     for name in _IMPORTED_BEFORE:
         importlib.import_module(name)
-    shutil.rmtree(folder, ignore_errors=True)
+    # One failure is enough, as it is; and thousands of connections load no certificates.
+    settings.register_profile("mutation", database=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+    settings.load_profile("mutation")
+    pymysql.connections.SSL_ENABLED = False
+    folder = folder / f"worker-{os.getpid()}"
     shutil.copytree(ROOT / LAYER, folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
     workspace = Workspace(folder / "servers")
     workspace.empty()
     processes = Processes()
-    try:
-        redis_port = start_redis(processes, workspace, free_port()).port
-        install_database(processes, workspace)
-        mysql = start_mariadb(processes, workspace, free_port())
+    redis_port = start_redis(processes, workspace, free_port()).port
+    install_database(processes, workspace)
+    mysql = start_mariadb(processes, workspace, free_port())
 
-        def restart_redis() -> None:
-            processes.kill("redis")
-            start_redis(processes, workspace, redis_port)
+    def restart_redis() -> None:
+        processes.kill("redis")
+        start_redis(processes, workspace, redis_port)
 
-        worker = Worker(folder, Servers(redis_port, mysql, restart_redis))
-        # When the one who asks is gone, this ends too.
-        with suppress(BrokenPipeError):
-            for line in sys.stdin:
-                sys.stdout.write(json.dumps(worker.answer(json.loads(line))) + "\n")
-                sys.stdout.flush()
-    finally:
-        processes.stop()
-        workspace.discard_data()
+    _worker = Worker(folder, redis_port, mysql, restart_redis)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def try_out(job: Job) -> str | None:
+    """Do a job in this process, see `Worker.try_out`."""
+    assert _worker
+    return _worker.try_out(job)
