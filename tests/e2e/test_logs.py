@@ -15,8 +15,8 @@ from local.progress import Progress
 from local.services.ministack import client
 from tests.e2e.conftest import OPERATOR, Answer, Service, campaign_body, eventually
 from tests.factories import a_claim, a_user_id
-from verify.chaos.forwarder import Mode
 from verify.chaos.site import BreakableSite, breakable_site
+from verify.tcp_proxy import Mode
 
 
 @dataclass
@@ -146,11 +146,12 @@ def _lose_redis(run: Run, campaign_id: str) -> None:
 
 def _lose_the_queue(run: Run) -> None:
     campaign_id, user = run.service.campaign(), a_user_id()
-    for mode in (Mode.CUT, Mode.THROTTLED):
-        run.site.sqs.set(mode)
+    run.site.sqs.set(Mode.CUT)
+    assert run.apply(campaign_id, user).status == 503
+    run.invoke(run.service.stack.functions.relay, {})
+    with run.site.throttled_queue():
         assert run.apply(campaign_id, user).status == 503
         run.invoke(run.service.stack.functions.relay, {})
-        run.site.sqs.set(Mode.OPEN)
     assert run.call("GET", f"/campaigns/{campaign_id}/coupons/mine", user).status == 200
     run.site.sqs.set(Mode.CUT)
     assert run.apply(campaign_id, a_user_id()).status == 503
@@ -166,15 +167,14 @@ def _lose_the_queue(run: Run) -> None:
 
 def _lose_mysql(run: Run) -> None:
     campaign_id, user = run.service.campaign(), a_user_id()
-    run.site.kill_mariadb()
-    accepted = run.apply(campaign_id, user)
-    assert accepted.status == 202
-    claim = {**accepted.body, "v": 1, "user_id": user}
-    event = {"Records": [{"messageId": "m", "body": json.dumps(claim)}]}
-    run.invoke(run.service.stack.functions.drain, event)
-    assert run.operate("GET", f"/campaigns/{campaign_id}/stats").status == 503
-    assert run.operate("PUT", f"/campaigns/{campaign_id}", campaign_body(name=user)).status == 503
-    run.site.restart_mariadb()
+    with run.site.without_mariadb():
+        accepted = run.apply(campaign_id, user)
+        assert accepted.status == 202
+        claim = {**accepted.body, "v": 1, "user_id": user}
+        event = {"Records": [{"messageId": "m", "body": json.dumps(claim)}]}
+        run.invoke(run.service.stack.functions.drain, event)
+        assert run.operate("GET", f"/campaigns/{campaign_id}/stats").status == 503
+        assert run.operate("PUT", f"/campaigns/{campaign_id}", campaign_body(name=user)).status == 503
     # The queue hides the message for three minutes after a drain that failed.
     run.invoke(run.service.stack.functions.drain, event)
     assert len(run.service.rows(campaign_id)) == 1

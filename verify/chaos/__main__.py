@@ -50,12 +50,13 @@ def main() -> None:
     for outdated in (result_path, answers_path):
         outdated.unlink(missing_ok=True)
     progress = Progress()
-    with breakable_site(DIRECTORY, progress, plan.acks) as site:
+    with breakable_site(DIRECTORY, progress, plan.replica_acks) as site:
+        site.servers.make_clock_settable()
         progress.say(
-            f"{plan.minutes} minutes, {plan.concurrency} clients, GateReplicaAcks={plan.acks}, SEED={plan.seed}"
+            f"{plan.minutes} minutes, {plan.concurrency} clients, GateReplicaAcks={plan.replica_acks}, SEED={plan.seed}"
         )
         try:
-            outcome = LongRun(site, plan, progress).run(answers_path)
+            outcome = LongRun(site, plan, progress, answers_path).run()
         except pymysql.MySQLError as error:
             raise LocalStackError(f"MySQL failed: {error}", site.site.workspace.log("mariadbd")) from error
         except redis.RedisError as error:

@@ -1,4 +1,4 @@
-"""One long run: clients ask all the time, faults strike one after the other, the end is drained and judged."""
+"""One long run: clients ask all the time, faults strike one after the other, the end is drained and checked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
-from datetime import UTC, datetime
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from local.deployment.tokens import UserTokens
@@ -16,15 +16,12 @@ from local.deployment.warm_up import warm_up
 from local.errors import LocalStackError
 from local.progress import Progress
 from verify.chaos.clients import Clients
-from verify.chaos.faults import FAULTS, Scene
-from verify.chaos.ledger import ConnectionWatch, read_issue_times
+from verify.chaos.faults import FAULTS, LOSING_THE_GATE, Scene, Step, steps
 from verify.chaos.outcome import LongOutcome, LongPlan, Struck, describe_struck
-from verify.chaos.population import Population
-from verify.chaos.schedule import Step, steps, steps_a_round
 from verify.chaos.site import BreakableSite
-from verify.guarantees import Evidence, Load, count_rows, read_gate, read_rows, violations
+from verify.guarantees import Evidence, Load, read_gate, read_rows, violations
 from verify.rush.answers import UNKNOWN_OUTCOMES
-from verify.rush.rush import Site, call_as_operator, connect, connected_gate, open_campaign, open_campaign_fields
+from verify.rush.rush import call_as_operator, connect, connected_gate
 
 LOOK_SECONDS = 0.1
 # Open ahead of need: no campaign can be opened while MariaDB is down.
@@ -33,11 +30,9 @@ OPEN_AGAIN_SECONDS = 3.0
 CALM_SECONDS = 3.0
 MOST_CALM_SECONDS = 60.0
 RECOVERY_SECONDS = 300.0
-# Claims of a drain that died come back after three minutes.
-QUEUE_SECONDS = 240.0
 ANSWER_SECONDS = 240.0
-STALL_SECONDS = 300.0
-REBUILT_BY_HAND = 4
+# The newest campaigns are in use; the relay takes care of the rest.
+HEALED_BY_HAND = 4
 # The template's defaults; beside the drain, the relay and an operator may ask MySQL.
 DRAIN_CONCURRENCY = 2
 ROWS_PER_SECOND = 500
@@ -50,94 +45,93 @@ EARLY_CHUNKS = 8
 class LongRun:
     """A run on a site that nothing else uses."""
 
-    def __init__(self, site: BreakableSite, plan: LongPlan, progress: Progress) -> None:
-        """Nothing asked, nothing broken yet."""
-        self._site = site
-        self._plan = plan
-        self._progress = progress
-        self._rng = random.Random(plan.seed)  # noqa: S311 - repeatable, not secret
-        self._population = Population(random.Random(plan.seed + 1))  # noqa: S311
+    def __init__(self, site: BreakableSite, plan: LongPlan, progress: Progress, log: Path) -> None:
+        """Nothing asked, nothing broken yet; the history of answers goes to the file `log`."""
+        self._site, self._plan, self._progress = site, plan, progress
+        self._rng = random.Random(plan.seed)
         self._name = f"long-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         self._struck: list[Struck] = []
-        self._began = 0.0
-        self._open_next = 0.0
+        self._began = self._open_next = 0.0
+        # A clock is set back while it runs.
+        hours = timedelta(hours=48)
+        now = datetime.now(UTC)
+        self._window = {"opens_at": (now - hours).isoformat(), "closes_at": (now + hours).isoformat()}
+        tokens = UserTokens(site.site.workspace.folder, site.stack.jwt_issuer, plan.minutes * 60 + 7200)
+        self._clients = Clients(site.stack.api_url, tokens, plan.concurrency, plan.seed, log)
 
-    def run(self, answers: Path) -> LongOutcome:
-        """All of it; the history of answers goes to the file `answers`."""
-        site, population = self._site, self._population
+    def run(self) -> LongOutcome:
+        """All of it."""
+        clients = self._clients
         with self._progress.step("Opening campaigns and starting the functions' workers"):
-            for _ in range(1 + SPARE_CAMPAIGNS):
-                self._open(open_campaign)
-            url = f"{site.stack.api_url}/campaigns/{population.campaigns[0]}"
-            warm_up(url, self._plan.concurrency)
-        tokens = UserTokens(site.site.workspace.folder, site.stack.jwt_issuer, self._plan.minutes * 60 + 7200)
-        clients = Clients(site.stack.api_url, tokens, population, self._plan.concurrency, answers)
-        with ConnectionWatch(site.stack.mysql) as connections:
-            with clients:
-                self._strike_all(connections)
-                with self._progress.step("Letting those ask again who got no clear answer"):
-                    population.is_growing = False
-                    self._until(lambda: population.unclear == 0, ANSWER_SECONDS)
-            ended = time.time()
-            with self._progress.step("Waiting until all claims are drained"):
-                self._await_drain()
-            return self._judge(connections.most, time.time() - ended)
+            if not self._until(lambda: self._open() and clients.unused_campaigns >= SPARE_CAMPAIGNS, RECOVERY_SECONDS):
+                raise LocalStackError("No campaign could be opened.", self._site.site.workspace.log("aws-endpoint"))
+            warm_up(f"{self._site.stack.api_url}/campaigns/{clients.campaigns[0]}", self._plan.concurrency)
+        with self._site.watched_connections(), clients.asking():
+            self._strike_all()
+            with self._progress.step("Letting those ask again who got no clear answer, and draining all claims"):
+                clients.is_growing = False
+                self._until(lambda: clients.unclear == 0, ANSWER_SECONDS)
+                ended = time.time()
+                self._until(self._is_at_rest, RECOVERY_SECONDS)
+        return self._outcome(time.time() - ended)
 
-    def _strike_all(self, connections: ConnectionWatch) -> None:
+    def _strike_all(self) -> None:
         self._began = time.time()
         self._calm_down()
         seconds = self._plan.minutes * 60.0
         for number, step in enumerate(steps(self._rng, seconds)):
             # Every kind of fault once, however short the run.
-            if time.time() - self._began >= seconds and number >= steps_a_round():
+            if time.time() - self._began >= seconds and number >= len(FAULTS):
                 return
-            if step.kind in ("mariadb-down", "drain-killed"):
-                with connections.looking_away():
-                    struck = self._strike(step)
-            else:
-                struck = self._strike(step)
+            struck = self._strike(step)
             self._struck.append(struck)
             self._progress.say(describe_struck(struck))
 
     def _strike(self, step: Step) -> Struck:
-        population = self._population
-        if step.loses_the_gate:
-            # One fault at a time: the claims of a drain that died have to be back first.
-            self._until(lambda: self._site.claims_under_way < self._plan.concurrency, QUEUE_SECONDS)
-            self._until(self._is_whole, QUEUE_SECONDS)
+        clients = self._clients
+        if step.needs_rest:
+            # One fault at a time: what another one held up has to be back first.
+            self._come_to_rest()
+            clients.is_growing = True
+            self._calm_down()
         at = time.time()
-        detail = FAULTS[step.kind](Scene(self._site, self._rng, time.sleep))
+        detail = FAULTS[step.kind](Scene(self._site, self._rng))
         lifted = time.time()
-        self._heal(step)
-        self._until(lambda: population.first_acceptance_since(lifted) is not None, RECOVERY_SECONDS)
-        again = population.first_acceptance_since(lifted)
-        meanwhile = population.accepted_between(at, lifted)
+        if step.needs_rest:
+            detail += ", by hand" if step.by_operator else ", by the relay"
+            recovered = self._until(lambda: self._is_healed(step), RECOVERY_SECONDS)
+            clients.is_growing = True
+        else:
+            recovered = True
+        recovered &= self._until(lambda: clients.first_acceptance_since(lifted) is not None, RECOVERY_SECONDS)
+        again = clients.first_acceptance_since(lifted) or 0.0
+        healed = time.time() if step.needs_rest and step.kind not in LOSING_THE_GATE else again
+        meanwhile = clients.accepted_between(at, lifted)
         self._calm_down()
-        recovery = None if again is None else again - lifted
-        if step.loses_the_gate:
-            detail += ", by hand" if step.healed_by_operator else ", by the relay"
-        return Struck(step.kind, detail, at - self._began, lifted - at, recovery, meanwhile)
+        recovery = round(healed - lifted, 2) if recovered else None
+        return Struck(step.kind, detail, round(at - self._began, 1), round(lifted - at, 2), recovery, meanwhile)
 
-    def _heal(self, step: Step) -> None:
-        if step.kind == "redis-failed-over":
-            self._site.servers.add_replica()
-        if step.healed_by_operator:
-            # The newest are in use; the relay takes care of the rest.
-            for campaign in self._population.campaigns[-REBUILT_BY_HAND:]:
-                self._until(lambda name=campaign: self._rebuild(name), RECOVERY_SECONDS)  # type: ignore[misc]
+    def _is_healed(self, step: Step) -> bool:
+        """Whether what a fault lost is whole again; where a person would, do something about it."""
+        campaigns = self._clients.campaigns[-HEALED_BY_HAND:]
+        if step.kind in LOSING_THE_GATE:
+            return not step.by_operator or all(self._operate("POST", name, "/rebuild") for name in campaigns)
+        # Claims that are lost are found once nothing is under way.
+        self._clients.is_growing = False
+        if step.by_operator:
+            for name in campaigns:
+                self._operate("POST", name, "/reconcile")
+        return self._is_at_rest()
 
-    def _rebuild(self, campaign: str) -> bool:
-        return _succeeds(self._site.site, "POST", f"/campaigns/{campaign}/rebuild")
-
-    def _is_whole(self) -> bool:
-        names = self._population.campaigns
-        return len(self._site.servers.whole_gates(names)) == len(names)
+    def _come_to_rest(self) -> None:
+        self._clients.is_growing = False
+        self._until(lambda: self._clients.unclear == 0 and self._is_at_rest(), RECOVERY_SECONDS)
 
     def _calm_down(self) -> None:
         """Let some be accepted in peace, so that one fault does not run into the next."""
         since = time.time()
         enough = 2 * self._plan.concurrency
-        self._until(lambda: self._population.accepted_between(since, time.time()) >= enough, MOST_CALM_SECONDS)
+        self._until(lambda: self._clients.accepted_between(since, time.time()) >= enough, MOST_CALM_SECONDS)
         self._until(lambda: time.time() - since >= CALM_SECONDS, CALM_SECONDS)
 
     def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -146,53 +140,52 @@ class LongRun:
         while not condition():
             if time.time() > deadline:
                 return False
-            self._keep_campaigns_ready()
+            if self._clients.unused_campaigns < SPARE_CAMPAIGNS and time.time() >= self._open_next:
+                self._open_next = time.time() + OPEN_AGAIN_SECONDS
+                self._open()
             time.sleep(LOOK_SECONDS)
         return True
 
-    def _keep_campaigns_ready(self) -> None:
-        population = self._population
-        if not population.is_growing or population.unused_campaigns >= SPARE_CAMPAIGNS:
-            return
-        if time.time() >= self._open_next:
-            self._open_next = time.time() + OPEN_AGAIN_SECONDS
-            self._open(try_to_open)
+    def _open(self) -> bool:
+        """Open one more campaign, if that can be done just now; the same may be asked again."""
+        name = f"{self._name}-{len(self._clients.campaigns) + 1}"
+        fields = {"name": "Long run", "capacity": self._plan.capacity, **self._window}
+        is_open = self._operate("PUT", name, fields=fields)
+        if is_open:
+            self._clients.campaigns.append(name)
+        return is_open
 
-    def _open(self, put: Callable[..., object]) -> None:
-        campaign = f"{self._name}-{len(self._population.campaigns) + 1}"
-        if put(self._site.site, campaign, self._plan.capacity) is not False:
-            self._population.open(campaign)
+    def _operate(self, method: str, campaign: str, action: str = "", fields: dict[str, object] | None = None) -> bool:
+        # No answer within the time: asking again is safe.
+        with suppress(LocalStackError):
+            status, _ = call_as_operator(self._site.site, method, f"/campaigns/{campaign}{action}", fields)
+            return status in (200, 201)
+        return False
 
-    def _await_drain(self) -> None:
-        changed, seen = time.time(), (-1, -1)
-        while time.time() - changed < STALL_SECONDS:
-            left = self._site.claims_under_way
-            missing = self._claims_without_row()
-            if left == missing == 0 and self._is_whole():
-                return
-            if (left, missing) != seen:
-                changed, seen = time.time(), (left, missing)
-            time.sleep(1)
+    def _is_at_rest(self) -> bool:
+        """Whether every gate admits, and every claim that a gate has is in the ledger."""
+        site = self._site
+        if site.claims_under_way:
+            return False
+        with closing(connect(site.stack.mysql)) as ledger, connected_gate(site.servers.primary.url) as redis:
+            for campaign in self._clients.campaigns:
+                gate = read_gate(redis, campaign)
+                settled = [*read_rows(ledger, campaign), *read_rows(ledger, campaign, "overflow")]
+                if not gate.is_open or gate.outbox or gate.claims.keys() - {row.user for row in settled}:
+                    return False
+        return True
 
-    def _claims_without_row(self) -> int:
-        site, missing = self._site, 0
-        with closing(connect(site.stack.mysql)) as ledger, connected_gate(site.servers.primary.url) as gate:
-            for campaign in self._population.campaigns:
-                claims = read_gate(gate, campaign)
-                settled = count_rows(ledger, campaign) + len(read_rows(ledger, campaign, "overflow"))
-                missing += max(len(claims.claims) - settled, 0) + len(claims.outbox)
-        return missing
-
-    def _judge(self, most_connections: int, seconds_to_drain: float) -> LongOutcome:
-        site, population = self._site, self._population
-        evidence = [self._evidence(campaign) for campaign in population.campaigns]
-        with closing(connect(site.stack.mysql)) as ledger:
-            issued_at = read_issue_times(ledger)
+    def _outcome(self, seconds_to_drain: float) -> LongOutcome:
+        site, clients = self._site, self._clients
+        evidence = [self._evidence(campaign) for campaign in clients.campaigns]
+        with closing(connect(site.stack.mysql)) as ledger, ledger.cursor() as cursor:
+            cursor.execute("SELECT issued_at FROM coupon")
+            issued_at = [round(moment.replace(tzinfo=UTC).timestamp() * 1000) for (moment,) in cursor.fetchall()]
         load = Load(
-            rows=[(round(moment.timestamp() * 1000), 1) for moment in issued_at],
+            rows=[(moment, 1) for moment in issued_at],
             rows_per_second=ROWS_PER_SECOND,
             workers=DRAIN_CONCURRENCY,
-            connections={"all functions": (most_connections, DRAIN_CONCURRENCY + OTHER_CONNECTIONS)},
+            connections={"all functions": (site.most_connections, DRAIN_CONCURRENCY + OTHER_CONNECTIONS)},
             window_ms=WINDOW_MS,
             early_chunks=EARLY_CHUNKS,
         )
@@ -203,51 +196,34 @@ class LongRun:
         problems["G5"] += [f"{number:,} answers were wrong: {fault}" for fault, number in faults.items()]
         return LongOutcome(
             plan=self._plan,
-            struck=self._struck,
+            faults=self._struck,
             problems=problems,
             requests=len(answers),
             accepted=len({answer.user for answer in answers if answer.coupon}),
             unavailable=sum(answer.status in UNKNOWN_OUTCOMES for answer in answers),
-            unclear=population.unclear,
+            unclear=clients.unclear,
             campaigns=len({one.campaign for one in evidence if one.answers}),
             rows=len(issued_at),
             overflow=sum(len(one.overflow) for one in evidence),
             dead_letters=len(dead_letters),
-            seconds_to_drain=seconds_to_drain,
-            most_connections=most_connections,
+            seconds_to_drain=round(seconds_to_drain, 1),
+            most_mysql_connections=site.most_connections,
             most_rows_in_10_s=load.most_rows,
         )
 
     def _evidence(self, campaign: str) -> Evidence:
         site = self._site
-        with closing(connect(site.stack.mysql)) as ledger, connected_gate(site.servers.primary.url) as gate:
+        status, body = call_as_operator(site.site, "GET", f"/campaigns/{campaign}/stats")
+        if status != 200:
+            raise LocalStackError(f"The API answered {status} {body[:500]} to a question for a campaign's stats.")
+        with closing(connect(site.stack.mysql)) as ledger, connected_gate(site.servers.primary.url) as redis:
             return Evidence(
                 campaign=campaign,
                 capacity=self._plan.capacity,
-                answers=self._population.answers[campaign],
+                answers=self._clients.answers[campaign],
                 rows=read_rows(ledger, campaign),
-                gate=read_gate(gate, campaign),
+                gate=read_gate(redis, campaign),
                 overflow=read_rows(ledger, campaign, "overflow"),
-                overflow_reported=self._overflow_reported(campaign),
-                lost_writes=self._plan.acks == 0,
+                overflow_reported=int(json.loads(body)["overflow"]),
+                lost_writes=self._plan.replica_acks == 0,
             )
-
-    def _overflow_reported(self, campaign: str) -> int:
-        status, body = call_as_operator(self._site.site, "GET", f"/campaigns/{campaign}/stats")
-        if status != 200:  # noqa: PLR2004 - HTTP's own numbers
-            raise LocalStackError(f"The API answered {status} {body[:500]} to a question for a campaign's stats.")
-        return int(json.loads(body)["overflow"])
-
-
-def try_to_open(site: Site, campaign: str, capacity: int) -> bool:
-    """Open a campaign, if that can be done just now; the same may be asked again."""
-    return _succeeds(site, "PUT", f"/campaigns/{campaign}", open_campaign_fields(capacity))
-
-
-def _succeeds(site: Site, method: str, path: str, fields: dict[str, object] | None = None) -> bool:
-    try:
-        status, _ = call_as_operator(site, method, path, fields)
-    except LocalStackError:
-        # No answer within the time; asking again is safe.
-        return False
-    return status in (200, 201)
