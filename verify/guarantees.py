@@ -409,6 +409,12 @@ def read_gate(redis: Redis, campaign: str) -> Gate:
         accepted=int(redis.get(f"{keys}:accepted") or 0),
         claims={user: (int(sequence), code) for user, (sequence, code, _) in claims.items()},
         outbox=frozenset(map(str, redis.zrange(f"{keys}:outbox", 0, -1))),
-        free=redis.llen(f"{keys}:free"),
+        free=sum(_length(str(seats)) for seats in redis.lrange(f"{keys}:free", 0, -1)),
         is_open=redis.hget(f"{keys}:campaign", "run_id") == redis.info("server")["run_id"],
     )
+
+
+def _length(seats: str) -> int:
+    """Count the seats of a range, "first-last"."""
+    first, last = map(int, seats.split("-"))
+    return last - first + 1

@@ -9,12 +9,13 @@ from typing import Any
 
 from tests.unit.api_events import an_event, an_operators_event
 from verify.fault_injection.faults import CallErrors, Kind
-from verify.fault_injection.strict_mapping import FunctionError
+from verify.fault_injection.mapping import FunctionError
 from verify.fault_injection.world import MINUTE_MS, StuckError, World
 from verify.rush.answers import UNKNOWN_OUTCOMES, Answer
 
 APPLY = "POST /campaigns/{campaign_id}/coupons"
 MINE = "GET /campaigns/{campaign_id}/coupons/mine"
+PUT = "PUT /campaigns/{campaign_id}"
 
 QUICK_TRIES = 4
 SLOW_TRIES = 20
@@ -49,13 +50,7 @@ class Client:
 
     def put(self, capacity: int) -> int:
         """Make or change the campaign; returns the status."""
-        body = {
-            "name": "Spring sale",
-            "capacity": capacity,
-            "opens_at": "2020-01-01T00:00:00Z",
-            "closes_at": "2099-01-01T00:00:00Z",
-        }
-        status = self.operate("PUT /campaigns/{campaign_id}", body=json.dumps(body))
+        status = self.operate(PUT, body=campaign_body(capacity))
         if status < 300:
             self.world.capacity = capacity
         return status
@@ -64,13 +59,13 @@ class Client:
         """Make an operator's request until there is an answer; returns the status."""
         return int(self._insist(route, **parts)["statusCode"])
 
-    def rebuild(self) -> None:
-        """Ask for a rebuild until it is done, while everything else goes on."""
+    def operate_until_done(self, route: str, **parts: Any) -> None:
+        """Make an operator's request until it succeeds, while everything else goes on."""
         for _ in range(SLOW_TRIES):
-            if self.operate("POST /campaigns/{campaign_id}/rebuild") == 200:
+            if self.operate(route, **parts) == 200:
                 return
             self.world.drain(MINUTE_MS)
-        raise StuckError("the gate was not rebuilt")
+        raise StuckError(f"{route} was not done")
 
     def migrate(self) -> None:
         """Bring the schema up to date, by direct invocation."""
@@ -81,6 +76,12 @@ class Client:
                 wait()
             else:
                 break
+
+    def ask_as(self, user: str, kind: str, route: str) -> Answer:
+        """Make one request of a user, whatever the answer."""
+        answer = to_answer(user, kind, self.ask(route, user), self.world.clock.now())
+        self.world.answers.append(answer)
+        return answer
 
     def ask(self, route: str, user: str = "", **parts: Any) -> Mapping[str, Any] | None:
         """Make one request; returns the answer, or None when there was none."""
@@ -96,12 +97,6 @@ class Client:
             return None
         return answer
 
-    def ask_as(self, user: str, kind: str, route: str) -> Answer:
-        """Make one request of a user, whatever the answer."""
-        answer = to_answer(user, kind, self.ask(route, user), self.world.clock.now())
-        self.world.answers.append(answer)
-        return answer
-
     def _insist_as(self, user: str, kind: str, route: str) -> Answer:
         for wait in self._waits(f"{user} got no answer to {kind}"):
             answer = self.ask_as(user, kind, route)
@@ -113,7 +108,7 @@ class Client:
     def _insist(self, route: str, user: str = "", **parts: Any) -> Mapping[str, Any]:
         for wait in self._waits(f"no answer to {route}"):
             answer = self.ask(route, user, **parts)
-            if answer is not None and _is_definite(answer):
+            if answer is not None and answer["statusCode"] not in UNKNOWN_OUTCOMES:
                 break
             wait()
         return answer or {}
@@ -127,8 +122,10 @@ class Client:
         raise StuckError(what)
 
 
-def _is_definite(answer: Mapping[str, Any] | None) -> bool:
-    return answer is not None and answer["statusCode"] not in UNKNOWN_OUTCOMES
+def campaign_body(capacity: int) -> str:
+    """Describe an open campaign."""
+    window = {"opens_at": "2020-01-01T00:00:00Z", "closes_at": "2099-01-01T00:00:00Z"}
+    return json.dumps({"name": "Spring sale", "capacity": capacity, **window})
 
 
 def to_answer(user: str, kind: str, answer: Mapping[str, Any] | None, at_ms: int) -> Answer:

@@ -1,17 +1,19 @@
-"""The fault suite's world, on the servers of the test run."""
+"""The fault suite's world, on servers of its own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from local.deployment.addresses import MysqlAddress
-from verify.fault_injection.world import Servers, World
+from verify.fault_injection.servers import Servers, started_servers
+from verify.fault_injection.world import World
 
 
-@pytest.fixture
-def servers(redis_port: int, migrated_address: MysqlAddress) -> Servers:
-    """Where the test run's Redis and MariaDB are."""
-    return Servers(redis_port, migrated_address)
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """A Redis and a MariaDB."""
+    with started_servers(Path(tmp_path_factory.mktemp("faults"))) as started:
+        yield started
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Killed(BaseException):
@@ -26,15 +27,25 @@ class Kind(StrEnum):
     APPLIED_LATE = "applied late"
     """The caller waits in vain; it is applied only after the caller has gone on."""
     OVERTAKEN = "overtaken"
-    """The process is held up before the call while others go on, its own client's repetition among them."""
+    """The process stands still before the call while others go on, its own client's repetition among them."""
+    LOCK_LOST = "lock lost"
+    """The session that holds a lock ends before the call, and whoever waits for the lock goes first."""
     KILLED_BEFORE = "killed before"
     KILLED_AFTER = "killed after"
 
 
-ALL_KINDS = tuple(kind for kind in Kind if kind is not Kind.OVERTAKEN)
-"""For any call; the wire adds `OVERTAKEN` where a process may be held up."""
+ANY_CALL = (
+    Kind.REQUEST_LOST,
+    Kind.REFUSED,
+    Kind.FAILED_AFTER,
+    Kind.REPLY_LOST,
+    Kind.APPLIED_LATE,
+    Kind.KILLED_BEFORE,
+    Kind.KILLED_AFTER,
+)
+"""The wire adds `OVERTAKEN` where a process may stand still."""
 
-WITHOUT_LATE = tuple(kind for kind in ALL_KINDS if kind is not Kind.APPLIED_LATE)
+NEVER_LATE = tuple(kind for kind in ANY_CALL if kind is not Kind.APPLIED_LATE)
 """For a call that is not applied once its connection is gone."""
 
 
@@ -58,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True)
 class CallErrors:
-    """What the caller of a driver sees for each kind of fault."""
+    """What the caller of a library sees for each kind of fault."""
 
     request_lost: Callable[[], Exception]
     refused: Callable[[], Exception]
@@ -69,6 +80,7 @@ class CallErrors:
         """Make the error."""
         makers = {
             Kind.REQUEST_LOST: self.request_lost,
+            Kind.LOCK_LOST: self.request_lost,
             Kind.REFUSED: self.refused,
             Kind.FAILED_AFTER: self.failed_after,
             Kind.REPLY_LOST: self.reply_lost,
@@ -77,33 +89,42 @@ class CallErrors:
         return makers[kind]()
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass
 class Wire:
     """Every external call goes through here: it is recorded, and the plan's faults happen to it.
 
     Attributes:
         plan: by the call's number in the run.
-        ambush: lets faults happen by what a call is, beside the plan.
-        addresses: ports that lead elsewhere meanwhile, as a name does after a failover.
+        choose: lets faults happen by what a call is, beside the plan.
         calls: all calls so far, recovery included.
         fired: the faults that happened.
-        may_be_held_up: whether the function at work may be, before the call of this name.
-        hold_up: holds up the invocation at work.
-        endings: of each fired fault, how the invocation it struck ended.
+        endings: of each of them, how the invocation it struck ended.
+        may_stand_still: whether the function at work may, before the call of this name.
+        stand_still: lets the invocation at work stand still until others have gone on.
+        meanwhile: what whoever waited for a lost lock does.
     """
 
     plan: Mapping[int, Kind] = field(default_factory=dict)
-    ambush: Callable[[Call], Kind | None] = lambda _: None
-    addresses: dict[int, int] = field(default_factory=dict)
+    choose: Callable[[Call], Kind | None] = lambda _: None
     calls: list[Call] = field(default_factory=list)
     fired: list[tuple[Call, Kind]] = field(default_factory=list)
     endings: list[str] = field(default_factory=list)
     is_recording: bool = True
     function: str = "test"
     is_dead: bool = False
-    may_be_held_up: Callable[[str], bool] = lambda _: False
-    hold_up: Callable[[], None] | None = None
+    may_stand_still: Callable[[str], bool] = lambda _: False
+    stand_still: Callable[[], object] = _nothing
+    meanwhile: Callable[[], None] | None = None
     _late: list[Callable[[], object]] = field(default_factory=list)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether calls are the functions' own, and not the test's."""
+        return self.function != "test"
 
     def call[T](
         self,
@@ -122,10 +143,9 @@ class Wire:
         if self.is_dead:
             raise Killed
         kind = self._record(name, kinds) if self.is_recording else None
-        if kind is Kind.OVERTAKEN and self.hold_up is not None:
-            self.hold_up()
-            return do()
-        if kind is None:
+        if kind is Kind.OVERTAKEN:
+            self.stand_still()
+        if kind in {None, Kind.OVERTAKEN}:
             return do()
         if kind is Kind.APPLIED_LATE and late is not None:
             self._late.append(late)
@@ -134,12 +154,13 @@ class Wire:
         if kind in {Kind.KILLED_BEFORE, Kind.KILLED_AFTER}:
             self.is_dead = True
             raise Killed
+        assert kind
         raise errors.of(kind)
 
     def _record(self, name: str, kinds: tuple[Kind, ...]) -> Kind | None:
         """Record a call; returns what is to happen to it."""
-        call = Call(self.function, name, (*kinds, Kind.OVERTAKEN) if self.may_be_held_up(name) else kinds)
-        kind = self.plan.get(len(self.calls)) or self.ambush(call)
+        call = Call(self.function, name, (*kinds, Kind.OVERTAKEN) if self.may_stand_still(name) else kinds)
+        kind = self.plan.get(len(self.calls)) or self.choose(call)
         self.calls.append(call)
         if kind is not None:
             self.fired.append((call, kind))
@@ -147,14 +168,9 @@ class Wire:
 
     def begin(self, plan: Mapping[int, Kind]) -> None:
         """Begin a run."""
-        self.ambush = lambda _: None
-        self.addresses.clear()
+        self.choose, self.meanwhile = lambda _: None, None
         self.plan, self.calls, self.fired, self.endings, self._late = plan, [], [], [], []
         self.function, self.is_dead, self.is_recording = "test", False, True
-
-    def will_hold_up(self) -> bool:
-        """Whether the plan holds a process up."""
-        return Kind.OVERTAKEN in self.plan.values()
 
     def add_late(self, apply: Callable[[], object]) -> None:
         """Keep something that happens only after others have gone on."""
@@ -165,7 +181,7 @@ class Wire:
         return bool(self._late)
 
     def take_late(self) -> list[Callable[[], object]]:
-        """Return it; whoever takes it makes it happen."""
+        """Return it; the caller makes it happen."""
         late, self._late = self._late, []
         return late
 
@@ -174,20 +190,20 @@ class Wire:
         self.endings += [ending] * (len(self.fired) - len(self.endings))
 
     @contextmanager
-    def made_by(self, function: str) -> Iterator[None]:
-        """Attribute the calls made meanwhile; a process that was killed makes none any more."""
-        before, self.function = self.function, function
+    def set(self, **attributes: Any) -> Iterator[None]:
+        """Have other attributes for as long as the context lasts."""
+        before = {name: getattr(self, name) for name in attributes}
+        vars(self).update(attributes)
         try:
             yield
         finally:
-            self.function = before
-            self.is_dead = False
+            vars(self).update(before)
 
     @contextmanager
-    def unrecorded(self) -> Iterator[None]:
-        """Leave the calls made meanwhile alone: they prepare a run."""
-        before, self.is_recording = self.is_recording, False
+    def made_by(self, function: str) -> Iterator[None]:
+        """Attribute the calls made meanwhile; a process that was killed makes none any more."""
         try:
-            yield
+            with self.set(function=function):
+                yield
         finally:
-            self.is_recording = before
+            self.is_dead = False

@@ -2,8 +2,7 @@
 
 `Counting` counts rows and then inserts. `Incrementing` asks Redis for a number with INCR, sends a message, and a
 consumer inserts it. Both are written with care for what they do check: they refuse when sold out, they answer only what
-they know, and an error is a 503 or a redelivery. What they lack is on purpose: no replay, no outbox record, no unique
-keys.
+they know, and an error is a 503 or a redelivery. What they lack is on purpose: no replay, no outbox, no unique keys.
 """
 
 from __future__ import annotations
@@ -11,15 +10,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 import pymysql
+import redis
 from botocore.exceptions import BotoCoreError, ClientError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from firstcome.adapters.redis import resp
 from firstcome.domain.claim import new_coupon_code
-from firstcome.domain.errors import FirstcomeError
 from firstcome.domain.times import to_rfc3339
 from tests.fakes import NOW
 from verify.fault_injection.world import CAMPAIGN, CLAIMS_URL, Handler
@@ -29,25 +29,7 @@ MAKE_TABLE = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (id INT AUTO_INCREMENT PRIMARY KEY, campaign_id VARCHAR(63), sequence INT,"
     " user_id VARCHAR(128), coupon_code VARCHAR(32))"
 )
-COUNTER = "naive:accepted"
-ANSWERED_AT = to_rfc3339(NOW)
-
-_ERRORS = (pymysql.MySQLError, FirstcomeError, BotoCoreError, ClientError)
-
-
-class Rival(Protocol):
-    """A way to give out coupons."""
-
-    capacity: int
-
-    def apply(self, user: str) -> tuple[int, dict[str, Any]]:
-        """Answer an application with a status and a body."""
-
-    def mine(self, user: str) -> tuple[int, dict[str, Any]]:
-        """Answer what coupon a user has."""
-
-    def drain(self, bodies: Sequence[str]) -> None:
-        """Write queued claims."""
+_ERRORS = (pymysql.MySQLError, redis.RedisError, BotoCoreError, ClientError)
 
 
 class Counting:
@@ -67,21 +49,21 @@ class Counting:
 
     def mine(self, user: str) -> tuple[int, dict[str, Any]]:
         """Look into the table."""
-        return _from_table(user)
+        rows = _rows(f"SELECT sequence, coupon_code FROM {TABLE} WHERE user_id = %s ORDER BY id", user)
+        return (200, _coupon(int(rows[0][0]), str(rows[0][1]))) if rows else (404, {"code": "no_coupon"})
 
     def drain(self, bodies: Sequence[str]) -> None:
         """There is no queue."""
 
 
-class Incrementing:
+class Incrementing(Counting):
     """INCR, then SendMessage; the consumer inserts row by row."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
 
     def apply(self, user: str) -> tuple[int, dict[str, Any]]:
         """Take the next number, and send it if it is one of the first."""
-        sequence = _incr()
+        retry = Retry(NoBackoff(), 0)
+        with redis.Redis(os.environ["REDIS_HOST"], int(os.environ["REDIS_PORT"]), retry=retry) as client:
+            sequence = client.incr("naive:accepted")
         if sequence > self.capacity:
             return 409, {"code": "sold_out"}
         code = new_coupon_code()
@@ -89,20 +71,16 @@ class Incrementing:
         boto3.client("sqs").send_message(QueueUrl=CLAIMS_URL, MessageBody=body)
         return 202, _coupon(sequence, code)
 
-    def mine(self, user: str) -> tuple[int, dict[str, Any]]:
-        """Look into the table."""
-        return _from_table(user)
-
     def drain(self, bodies: Sequence[str]) -> None:
         """Insert what was sent."""
         for claim in map(json.loads, bodies):
             _insert(claim["sequence"], claim["user"], claim["code"])
 
 
-RIVALS: Mapping[str, Callable[[int], Rival]] = {"count, then insert": Counting, "INCR, send, insert": Incrementing}
+RIVALS: Mapping[str, Callable[[int], Counting]] = {"count, then insert": Counting, "INCR, send, insert": Incrementing}
 
 
-def handlers_of(rival: Rival) -> dict[str, Handler]:
+def handlers_of(rival: Counting) -> dict[str, Handler]:
     """Make the four functions of a rival."""
 
     def apply(event: Any, _: Any) -> Any:
@@ -127,28 +105,13 @@ def handlers_of(rival: Rival) -> dict[str, Handler]:
 
 
 def _coupon(sequence: int, code: str) -> dict[str, Any]:
-    return {
-        "status": "accepted",
-        "campaign_id": CAMPAIGN,
-        "sequence": sequence,
-        "coupon_code": code,
-        "accepted_at": ANSWERED_AT,
-    }
-
-
-def _from_table(user: str) -> tuple[int, dict[str, Any]]:
-    rows = _rows(f"SELECT sequence, coupon_code FROM {TABLE} WHERE user_id = %s ORDER BY id", user)
-    return (200, _coupon(int(rows[0][0]), str(rows[0][1]))) if rows else (404, {"code": "no_coupon"})
+    fields = {"sequence": sequence, "coupon_code": code, "accepted_at": to_rfc3339(NOW)}
+    return {"status": "accepted", "campaign_id": CAMPAIGN, **fields}
 
 
 def _insert(sequence: int, user: str, code: str) -> None:
-    _rows(
-        f"INSERT INTO {TABLE} (campaign_id, sequence, user_id, coupon_code) VALUES (%s, %s, %s, %s)",
-        CAMPAIGN,
-        sequence,
-        user,
-        code,
-    )
+    names = "campaign_id, sequence, user_id, coupon_code"
+    _rows(f"INSERT INTO {TABLE} ({names}) VALUES (%s, %s, %s, %s)", CAMPAIGN, sequence, user, code)
 
 
 def _rows(statement: str, *values: object) -> Sequence[Sequence[Any]]:
@@ -164,20 +127,6 @@ def _rows(statement: str, *values: object) -> Sequence[Sequence[Any]]:
         autocommit=True,
         ssl_disabled=True,
     )
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
-    finally:
-        connection.close()
-
-
-def _incr() -> int:
-    connection = resp.RespConnection(os.environ["REDIS_HOST"], int(os.environ["REDIS_PORT"]), timeout_seconds=5)
-    try:
-        (reply,) = connection.exchange([["INCR", COUNTER]])
-        if isinstance(reply, resp.ReplyError):
-            raise reply
-        return int(reply)
-    finally:
-        connection.disconnect()
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())

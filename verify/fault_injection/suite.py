@@ -1,4 +1,4 @@
-"""Tells scenarios with faults: records the calls of a fault-free run, then lets every fault happen at every call."""
+"""Runs scenarios with faults: records the calls of a run without, then lets every fault happen at every call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from verify.fault_injection.client import Client
 from verify.fault_injection.faults import Call, Kind
 from verify.fault_injection.scenarios import Scenario
-from verify.fault_injection.strict_queue import QueueRules
+from verify.fault_injection.sqs import QueueRules
 from verify.fault_injection.world import QUEUE, StuckError, World
 from verify.guarantees import GUARANTEES
 
@@ -22,7 +22,7 @@ type Cut = Callable[[Sequence[Point]], Sequence[Point]]
 
 
 @dataclass(frozen=True)
-class Told:
+class Run:
     """A run at its end."""
 
     scenario: Scenario
@@ -47,19 +47,19 @@ class Tally:
     points: set[tuple[str, int, Kind]] = field(default_factory=set)
     table: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
-    examples: list[Told] = field(default_factory=list)
+    examples: list[Run] = field(default_factory=list)
 
-    def add(self, told: Told) -> None:
+    def add(self, run: Run) -> None:
         """Count one run."""
         self.runs += 1
-        self.fired += len(told.fired)
-        if len(told.plan) == 1:
-            self.points.update((told.scenario.name, number, kind) for number, kind in told.plan.items())
-        for (call, kind), ending in zip(told.fired, told.endings, strict=True):
+        self.fired += len(run.fired)
+        if len(run.plan) == 1:
+            self.points.update((run.scenario.name, number, kind) for number, kind in run.plan.items())
+        for (call, kind), ending in zip(run.fired, run.endings, strict=True):
             self.table[(str(call), kind.value, ending)] += 1
-        self.violations.update(told.violations.keys())
-        if told.violations:
-            self.examples.append(told)
+        self.violations.update(run.violations.keys())
+        if run.violations:
+            self.examples.append(run)
 
     def merge(self, other: Tally) -> None:
         """Count what another worker counted."""
@@ -75,47 +75,47 @@ class Tally:
         return {guarantee: self.violations[guarantee] for guarantee in GUARANTEES}
 
 
-def tell(world: World, scenario: Scenario, plan: Plan, seed: int = 0, queue: QueueRules = QUEUE) -> Told:
-    """Run a scenario with these faults until all is at rest, and judge it."""
+def run_with(world: World, scenario: Scenario, plan: Plan, seed: int = 0, queue: QueueRules = QUEUE) -> Run:
+    """Run a scenario with these faults until all is at rest, and check it."""
     world.fresh(plan, seed, queue)
     client = Client(world)
-    violations: Mapping[str, Sequence[str]]
+    found: Mapping[str, Sequence[str]]
     try:
-        with world.wire.unrecorded():
+        with world.wire.set(is_recording=False):
             scenario.prepare(world, client)
-        scenario.tell(world, client)
+        scenario.run(world, client)
         world.settle()
-        with world.wire.unrecorded():
+        with world.wire.set(is_recording=False):
             if scenario.asks_again:
                 _ask_once_more(world, client, scenario)
     except StuckError as exc:
-        violations = {STUCK: [str(exc)]}
+        found = {STUCK: [str(exc)]}
     else:
-        violations = world.violations()
+        found = world.violations()
     wire = world.wire
     wire.note_ending("lost")
-    return Told(scenario, dict(plan), list(wire.calls), list(wire.fired), list(wire.endings), violations)
+    return Run(scenario, dict(plan), list(wire.calls), list(wire.fired), list(wire.endings), found)
 
 
-def singles(world: World, scenario: Scenario, cut: Cut = list) -> Iterator[Told]:
+def singles(world: World, scenario: Scenario, cut: Cut = list) -> Iterator[Run]:
     """Run a scenario without faults, and then once for every fault at every call of that run.
 
     Args:
         cut: chooses some of the faults, for one of several workers.
     """
     # Twice: the first run fills caches, of scripts and in the servers.
-    tell(world, scenario, {})
-    fault_free = tell(world, scenario, {})
+    run_with(world, scenario, {})
+    fault_free = run_with(world, scenario, {})
     yield fault_free
     calls = fault_free.calls
     for number, kind in cut([(number, kind) for number, call in enumerate(calls) for kind in call.kinds]):
-        told = tell(world, scenario, {number: kind})
-        if told.calls[: number + 1] != calls[: number + 1]:
-            raise AssertionError(f"{scenario.name} is not the same story twice, up to call {number}: {calls[number]}")
-        yield told
+        run = run_with(world, scenario, {number: kind})
+        if run.calls[: number + 1] != calls[: number + 1]:
+            raise AssertionError(f"{scenario.name} makes other calls the second time, up to {number}: {calls[number]}")
+        yield run
 
 
-def pairs_after(first: Told) -> Iterator[Plan]:
+def pairs_after(first: Run) -> Iterator[Plan]:
     """Return the plans that add a second fault after the one of this run, its recovery included."""
     (number, kind), *_ = first.plan.items()
     for later in range(number + 1, len(first.calls)):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,13 +9,10 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from local.deployment.addresses import MysqlAddress
-from local.deployment.workspace import Workspace
 from local.services.ports import free_port
-from local.services.processes import Processes
-from local.services.redis_server import start_redis
 from verify.fault_injection.client import APPLY, Client
-from verify.fault_injection.world import Servers, World
+from verify.fault_injection.servers import started_servers
+from verify.fault_injection.world import World
 
 CAPACITY = 40
 
@@ -42,23 +38,19 @@ class Pair:
 
 
 @pytest.fixture
-def pair(processes: Processes, workspace: Workspace, migrated_address: MysqlAddress) -> Iterator[Pair]:
-    name = f"failover-{uuid.uuid4().hex}"
-    primary = start_redis(processes, workspace, free_port(), f"{name}-primary")
-    second = start_redis(processes, workspace, free_port(), f"{name}-replica", primary_port=primary.port)
-    with redis.Redis(port=second.port) as replica:
-        world = World(Servers(primary.port, migrated_address))
-        with closing(world), world.running():
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with started_servers(tmp_path_factory.mktemp("failover")) as servers:
+        port = servers.add_replica("redis-replica")
+        with redis.Redis(port=port) as replica, closing(World(servers)) as world, world.running():
             # WAIT answers as soon as the replica has everything.
             assert world.redis.wait(1, 10_000) == 1
-            yield Pair(world, world.redis.info("server")["process_id"], replica, second.port)
+            yield Pair(world, world.redis.info("server")["process_id"], replica, port)
 
 
 def rush(world: World, first: int, last: int) -> None:
-    """Let users apply once each, whatever they are told."""
-    client = Client(world)
+    """Let users apply once each, whatever they are answered."""
     for number in range(first, last):
-        client.ask_as(f"user-{number}", "apply", APPLY)
+        Client(world).ask_as(f"user-{number}", "apply", APPLY)
 
 
 def everybody_asks_again(world: World) -> None:
@@ -103,5 +95,5 @@ def test_with_none_every_claim_that_was_answered_has_its_row_or_is_in_overflow(p
     everybody_asks_again(world)
     # Not even a seat was lost: the new primary's run id fences the gate until the ledger has what was queued.
     assert world.violations() == {}
-    assert world.rows("SELECT * FROM overflow") == []
+    assert world.issued("overflow") == []
     assert len(world.issued()) == CAPACITY
