@@ -48,7 +48,8 @@ invoke: install-run ## Run a built function on the stack: make invoke FUNCTION=A
 # Two at a time: the tests wait for servers more than they compute. The pages' tests belong to `make verify`.
 deploy: export ENV := $(ENV)
 deploy: export PARAMS := $(PARAMS)
-deploy: install-run ## Deploy to AWS: make deploy ENV=dev|prod [PARAMS="AlarmEmail=you@example.com"]
+deploy: export TAGS := $(TAGS)
+deploy: install-run ## Deploy to AWS: make deploy ENV=dev|prod [PARAMS="AlarmEmail=you@example.com"] [TAGS="team=shop"]
 	@exec $(PYTHON) -m local.commands.deploy
 
 doctor: export ENV := $(ENV)

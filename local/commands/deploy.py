@@ -1,7 +1,7 @@
 """`make deploy ENV=dev|prod`: look at the account, build, deploy, and look once more, from where the functions run.
 
 PARAMS are the template's parameters: `PARAMS="AlarmEmail=you@example.com DrainRowsPerSecond=200"`. Those that are not
-named stay as they are deployed. SAM shows the change set and asks before it changes anything.
+named stay as they are deployed. TAGS, such as `TAGS="team=shop cost=42"`, are given to every resource. SAM shows the change set and asks before it changes anything.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def main() -> None:
     refuse_small_prod(account, environment)
     _require_health(account)
     overrides = [f"{name}={value}" for name, value in {"Environment": environment, **given}.items()]
-    for action, options in (("build", []), ("deploy", ["--parameter-overrides", *overrides])):
+    tags = os.environ.get("TAGS", "").split()
+    options_of_deploy = ["--parameter-overrides", *overrides, *(["--tags", *tags] if tags else [])]
+    for action, options in (("build", []), ("deploy", options_of_deploy)):
         command = [find_program("sam"), action, "--config-env", CONFIGURATIONS[environment], *options]
         done = subprocess.run(command, cwd=ROOT, check=False)
         if done.returncode:

@@ -6,6 +6,8 @@ from tests.template.cloudformation import template
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"
 REDIS_SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:redis"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/x"
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 GIVEN = {
     "JwtIssuer": "https://issuer.example",
     "RedisHost": "redis.example",

@@ -9,7 +9,7 @@ from firstcome import settings
 from firstcome.domain.errors import SettingsError
 from firstcome.settings import ConsoleSettings, MysqlSettings, RateLimitSettings, RedisSettings
 from tests.template.cloudformation import FUNCTIONS, SERVICE, properties, template, variables
-from tests.template.forms import GIVEN, REDIS_SECRET, SECRET, Form
+from tests.template.forms import GIVEN, KEY, REDIS_SECRET, SECRET, Form
 
 _CLAIM_QUEUE = {"Fn::GetAtt": ["ClaimQueue", "Arn"]}
 _DEAD_LETTER_QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
@@ -131,6 +131,45 @@ def test_with_stores_of_the_stacks_own_it_may_connect_to_them_and_nothing_else(f
     connect = _CONNECT if function in SERVICE else []
     expected = [*_always(function), *_in_a_network(function), *connect, *_QUEUES[function], *_OWN_SECRETS[function]]
     assert sorted(_granted(Form(), function), key=str) == sorted(expected, key=str)
+
+
+_IAM = {name: value for name, value in GIVEN.items() if name != "MysqlSecretArn"} | {
+    "RedisIamUser": "gate",
+    "RedisIamCache": "cache",
+    "MysqlIamUser": "ledger",
+    "MysqlIamResourceId": "db-X",
+}
+_HERE = "${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}"
+
+
+@pytest.mark.parametrize(("kind", "resource"), [("", "replicationgroup"), ("ServerlessCache", "serverlesscache")])
+@pytest.mark.parametrize("function", SERVICE)
+def test_with_iam_users_of_a_teams_own_it_may_log_in_as_them(function: str, kind: str, resource: str) -> None:
+    form = Form(**_IAM, RedisIamResourceType=kind)
+    (cache,) = [
+        found for action, found in _granted(form, function) if "replicationgroup" in str(found) or "Kind" in str(found)
+    ]
+    assert cache == {"Fn::Sub": [f"arn:{_HERE % 'elasticache'}:${{Kind}}:${{RedisIamCache}}", {"Kind": resource}]}
+    granted = _granted(form, function)
+    assert ("elasticache:Connect", {"Fn::Sub": f"arn:{_HERE % 'elasticache'}:user:${{RedisIamUser}}"}) in granted
+    to_mysql = (
+        "rds-db:connect",
+        {"Fn::Sub": f"arn:{_HERE % 'rds-db'}:dbuser:${{MysqlIamResourceId}}/${{MysqlIamUser}}"},
+    )
+    assert (to_mysql in granted) == (function != "ApplyFunction")
+    assert "secretsmanager:GetSecretValue" not in {action for action, _ in granted}
+    told = form.variables(function)
+    redis = RedisSettings.from_env(told)
+    assert (redis.iam_user, redis.iam_cache, redis.iam_resource_type) == ("gate", "cache", kind)
+    if function != "ApplyFunction":
+        assert MysqlSettings.from_env(told).iam_user == "ledger"
+
+
+@pytest.mark.parametrize("function", SERVICE)
+def test_with_a_key_it_may_use_that_key(function: str) -> None:
+    granted = set(map(str, _granted(Form(**GIVEN, KmsKeyArn=KEY), function)))
+    extra = granted - set(map(str, _granted(Form(**GIVEN), function)))
+    assert extra == {str((action, KEY)) for action in ("kms:Decrypt", "kms:GenerateDataKey")}
 
 
 @pytest.mark.parametrize("form", _FORMS)

@@ -75,6 +75,12 @@ def test_the_documented_parameters_are_there_and_used(name: str) -> None:
     assert {"Ref": name} in _nodes({key: part for key, part in template().items() if key != "Rules"})
 
 
+def test_every_parameter_has_its_place_in_the_form() -> None:
+    groups = template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [name for group in groups for name in group["Parameters"]] == list(template()["Parameters"])
+    assert all(group["Label"]["default"] for group in groups)
+
+
 def test_no_parameter_that_could_hold_a_password_is_there() -> None:
     assert not [name for name in template()["Parameters"] if "password" in name.lower() or "token" in name.lower()]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.template.cloudformation import FUNCTIONS, SERVICE, nested, template
-from tests.template.forms import GIVEN, SECRET, Form
+from tests.template.forms import GIVEN, KEY, SECRET, Form
 
 _PARTS = {
     "Network": "network",
@@ -19,6 +19,9 @@ _PARTS = {
 }
 _MYSQL = {name: value for name, value in GIVEN.items() if name.startswith("Mysql")}
 _VPC = {"VpcId": "vpc-1", "VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
+
+_MYSQL_IAM = {"MysqlIamUser": "ledger", "MysqlIamResourceId": "db-X"}
+_REDIS_IAM = {"RedisIamUser": "gate", "RedisIamCache": "cache"}
 
 _FORMS: dict[str, dict[str, str]] = {
     "everything is given": GIVEN,
@@ -82,11 +85,24 @@ _NETWORK = {"VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
         ({"RedisHost": "redis.example"} | _VPC, []),
         ({"MysqlHost": "db.example", "MysqlSecretArn": SECRET}, ["MysqlBesideOwnRedisNeedsItsNetwork"]),
         (_MYSQL | _VPC, []),
-        (GIVEN | {"MysqlSecretArn": ""}, ["MysqlComesWithItsSecret"]),
+        (GIVEN | {"MysqlSecretArn": ""}, ["MysqlComesWithALogin"]),
         ({"MysqlSecretArn": SECRET}, ["SecretComesWithItsMysql"]),
         ({"RedisSecretArn": SECRET}, ["RedisSecretComesWithItsRedis"]),
         (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "11"}, ["RebuildOutlastsApply"]),
         (GIVEN | {"RedisSecretArn": SECRET, "RebuildQuietSeconds": "12"}, []),
+        (GIVEN | {"RedisMode": "cluster"}, []),
+        ({"RedisMode": "cluster"}, ["ClustersAreGiven"]),
+        (GIVEN | _MYSQL_IAM, ["MysqlComesWithALogin"]),
+        (GIVEN | _MYSQL_IAM | {"MysqlSecretArn": ""}, []),
+        (GIVEN | _MYSQL_IAM | {"MysqlSecretArn": "", "MysqlTls": "false"}, ["MysqlIamUserIsComplete"]),
+        (GIVEN | _MYSQL_IAM | {"MysqlSecretArn": "", "MysqlIamResourceId": ""}, ["MysqlIamUserIsComplete"]),
+        (_MYSQL_IAM, ["MysqlIamUserIsComplete"]),
+        (GIVEN | _REDIS_IAM, []),
+        (_REDIS_IAM, ["RedisIamUserIsComplete"]),
+        (GIVEN | _REDIS_IAM | {"RedisIamCache": ""}, ["RedisIamUserIsComplete"]),
+        (GIVEN | _REDIS_IAM | {"RedisTls": "false"}, ["RedisIamUserIsComplete"]),
+        (GIVEN | _REDIS_IAM | {"RedisSecretArn": SECRET}, ["RedisIamUserIsComplete"]),
+        (GIVEN | {"RedisIamCache": "cache"}, ["IamPartsNeedTheirUser"]),
     ],
 )
 def test_what_does_not_fit_together_is_not_deployed(given: dict[str, str], broken: list[str]) -> None:
@@ -257,6 +273,25 @@ def test_the_functions_user_gets_a_new_password_by_itself_once_it_exists() -> No
     assert rotation["SecretId"] == {"Ref": "UserSecret"}
     assert rotation["RotationRules"]["AutomaticallyAfterDays"] <= 90
     assert rotation["RotateImmediatelyOnUpdate"] is False
+
+
+def test_a_key_encrypts_all_that_the_stack_stores() -> None:
+    for part, kind, name in (
+        ("gate", "AWS::ElastiCache::ReplicationGroup", "KmsKeyId"),
+        ("ledger", "AWS::RDS::DBInstance", "KmsKeyId"),
+        ("ledger", "AWS::SecretsManager::Secret", "KmsKeyId"),
+    ):
+        (made,) = _of_type(part, kind)
+        assert made[name] == {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    for part in ("Gate", "Ledger"):
+        assert Form(KmsKeyArn=KEY).resources[part]["Properties"]["Parameters"]["KmsKeyArn"] == KEY
+
+
+def test_an_app_may_be_where_a_sign_in_leads_back_to() -> None:
+    pattern = template()["Parameters"]["SignInCallbackUrl"]["AllowedPattern"]
+    assert re.fullmatch(pattern, "shop.example.app://signed-in")
+    assert not re.fullmatch(pattern, "signed-in")
+    assert _clients("users")["users"]["LogoutURLs"]["Fn::If"][1] == [{"Ref": "SignOutUrl"}]
 
 
 def test_no_password_is_in_a_template() -> None:

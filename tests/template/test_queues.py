@@ -3,6 +3,7 @@
 import pytest
 
 from tests.template.cloudformation import properties, template
+from tests.template.forms import KEY, Form
 
 _DAY = 86_400
 _QUEUES = ["ClaimQueue", "DeadLetterQueue"]
@@ -59,7 +60,10 @@ def test_a_batch_above_ten_has_the_window_that_sqs_asks_for() -> None:
 @pytest.mark.parametrize("queue", _QUEUES)
 def test_messages_are_kept_for_14_days_and_encrypted(queue: str) -> None:
     assert properties(queue)["MessageRetentionPeriod"] == 14 * _DAY
-    assert properties(queue)["SqsManagedSseEnabled"] is True
+    made = Form().resources[queue]["Properties"]
+    assert (made["SqsManagedSseEnabled"], made.get("KmsMasterKeyId")) == (True, None)
+    with_key = Form(KmsKeyArn=KEY).resources[queue]["Properties"]
+    assert (with_key["SqsManagedSseEnabled"], with_key["KmsMasterKeyId"]) == (False, KEY)
 
 
 @pytest.mark.parametrize("queue", _QUEUES)

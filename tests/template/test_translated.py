@@ -9,7 +9,7 @@ import pytest
 from samtranslator.translator.transform import transform
 
 from tests.template.cloudformation import FUNCTIONS, template
-from tests.template.forms import GIVEN, REDIS_SECRET, Form
+from tests.template.forms import BOUNDARY, GIVEN, REDIS_SECRET, Form
 
 _PROD = {"Environment": "prod"}
 _FORMS = [{}, _PROD, GIVEN, GIVEN | _PROD]
@@ -65,9 +65,18 @@ def test_no_role_of_the_service_has_a_policy_of_awss_making(form: dict[str, str]
         if resource["Type"] == "AWS::IAM::Role"
     }
     managed = {name for name, role in roles.items() if "iam::aws:policy" in str(role.get("ManagedPolicyArns"))}
-    assert managed <= {"CodeDeployServiceRole"}
+    assert managed <= {"CodeDeployRole"}
     of_functions = {f"{function}Role" for function in [*FUNCTIONS, "CanaryFunction"]}
     assert roles.keys() - of_functions - managed == {"RelayFunctionEveryMinuteRole"}
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_a_boundary_bounds_every_role(form: dict[str, str]) -> None:
+    made = _Translated(**form, PermissionsBoundaryArn=BOUNDARY).resources
+    roles = {name: found["Properties"] for name, found in made.items() if found["Type"] == "AWS::IAM::Role"}
+    assert {name for name, role in roles.items() if role.get("PermissionsBoundary") != BOUNDARY} == set()
+    without = _Translated(**form).resources
+    assert not [name for name in roles if "PermissionsBoundary" in without[name]["Properties"]]
 
 
 def test_the_schedule_may_start_the_relay_and_nothing_else() -> None:
