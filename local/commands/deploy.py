@@ -1,7 +1,8 @@
 """`make deploy ENV=dev|prod`: look at the account, build, deploy, and look once more, from where the functions run.
 
 PARAMS are the template's parameters: `PARAMS="AlarmEmail=you@example.com DrainRowsPerSecond=200"`. Those that are not
-named stay as they are deployed. TAGS, such as `TAGS="team=shop cost=42"`, are given to every resource. SAM shows the change set and asks before it changes anything.
+named stay as they are deployed. TAGS, such as `TAGS="team=shop cost=42"`, are given to every resource. SAM shows the
+change set and asks before it changes anything.
 """
 
 from __future__ import annotations
