@@ -1,10 +1,10 @@
 -- What the scripts share that fence and rebuild a gate; functions, because none is called for each user.
-local WINNERS_A_PAGE = 2048
+local WINNERS_PER_PAGE, PAGES_AT_MOST = 2048, 2048
 
--- All of it at once, so that no claim has to wait for the memory. The byte behind the last page tells it from a filter that
--- was lost and begun anew by the next winner.
+-- All of it at once, so that no claim has to wait for the memory, and at most 8 MB, so that nobody else has to. The byte
+-- behind the last page tells it from a filter that was lost and begun anew by the next winner.
 local function lay_out_winners(capacity)
-  local pages = math.ceil(capacity / WINNERS_A_PAGE)
+  local pages = math.min(math.ceil(capacity / WINNERS_PER_PAGE), PAGES_AT_MOST)
   call('SETBIT', winners_key, pages * PAGE_BITS, 1)
   call('HSET', campaign_key, 'pages', pages)
 end
