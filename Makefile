@@ -6,7 +6,7 @@ export PYTHONPATH := layers/firstcome/python
 export AUTH CAPACITY USERS CONCURRENCY FAULT MINUTES ACKS SEED STACK_PARAMETERS QUICK CONTAINER_HOST
 
 .DEFAULT_GOAL := help
-.PHONY: help deploy doctor install run faults faults-long up down token invoke test schemathesis verify mutate bare bench cost check lint fmt types validate audit pictures
+.PHONY: help deploy doctor install run faults faults-long scale up down token invoke test schemathesis verify mutate bare bench cost check lint fmt types validate audit pictures
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ invoke: export FUNCTION := $(FUNCTION)
 invoke: export EVENT := $(EVENT)
 invoke: install-run ## Run a built function on the stack: make invoke FUNCTION=ApplyFunction EVENT=events/apply.json
 	@exec $(PYTHON) -m local.commands.invoke
+
+scale: install-verify ## Wipe Redis beside large ledgers and heal it with a function's share of a core (COUPONS="1000000 3000000")
+	@exec $(PYTHON) -m verify.scale $(COUPONS)
 
 # Two at a time: the tests wait for servers more than they compute. The pages' tests belong to `make verify`.
 deploy: export ENV := $(ENV)

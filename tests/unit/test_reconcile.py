@@ -174,6 +174,11 @@ class TestByItself:
         self._check(service)
         assert counted == [("demo", 0)] * 2
 
+    def test_no_rows_are_counted_while_the_queue_is_busy(self, service: Service) -> None:
+        service.send("dora")
+        self._check(service)
+        assert service.ledger.recounted == []
+
     def test_counting_goes_on_where_it_stopped(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
         ranges: list[int] = []
 
@@ -183,7 +188,7 @@ class TestByItself:
 
         monkeypatch.setattr(service.ledger, "recount", recount)
         for _ in range(3):
-            service.reconcile.check("demo", None, times(2))
+            service.reconcile.check("demo", ClaimCounts(0, 0, 0, 0), times(2))
         assert ranges == [0, 1, 2, 3, 4]
 
     def test_a_clock_that_was_set_back_does_not_stop_the_counting(self, service: Service) -> None:
@@ -339,4 +344,5 @@ class TestVersions:
 
 def test_notes_survive_being_kept() -> None:
     notes = reconcile._Notes(1, 2, "comparing", "run:17", 3, 4, 5, 6, str(ClaimCounts(1, 2, 3, 4)))
-    assert reconcile._Notes.of(notes.to_keep) == notes
+    assert reconcile._Notes.of({**notes.to_keep, "from": "another version"}) == notes
+    assert reconcile._Notes.of({"range_no": "7"}) == reconcile._Notes(range_no=7)

@@ -86,9 +86,9 @@ class _Notes:
 
     @classmethod
     def of(cls, kept: Mapping[str, str]) -> Self:
-        """Read what the gate keeps; nothing at first, and after a rebuild."""
-        texts = {"step", "after", "done"}
-        return cls(**{name: text if name in texts else int(text) for name, text in kept.items()})  # type: ignore[arg-type]
+        """Read what the gate keeps: nothing at first, and after a rebuild. Another version may keep other names."""
+        at_first = asdict(cls())
+        return cls(**{name: type(value)(kept.get(name, value)) for name, value in at_first.items()})
 
     @property
     def to_keep(self) -> dict[str, str]:
@@ -130,7 +130,8 @@ class Reconcile:
             GateUnavailableError, LedgerUnavailableError: the same call again goes on.
         """
         notes = _Notes.of(self.gate.reconcile_notes(campaign_id))
-        if not notes.step:
+        if sent and not notes.step:
+            # Not during a rush, whose rows the drain is writing.
             notes = self._recount(campaign_id, notes, has_time)
         missing, differs = self._difference(campaign_id, sent, notes) if sent else (0, False)
         if notes.step or differs:
