@@ -542,7 +542,9 @@ def test_free_sequences_do_not_count_as_accepted(scripts: Scripts) -> None:
     assert scripts.run("show")[2:4] == [2, 3]
 
 
-@pytest.mark.parametrize(("capacity", "pages"), [(1, 1), (2_048, 1), (2_049, 2), (4_096, 2), (4_097, 3), (10_000_000, 2_048)])
+@pytest.mark.parametrize(
+    ("capacity", "pages"), [(1, 1), (2_048, 1), (2_049, 2), (4_096, 2), (4_097, 3), (10_000_000, 2_048)]
+)
 def test_the_filter_is_laid_out_at_once(scripts: Scripts, capacity: int, pages: int) -> None:
     scripts.create(capacity=capacity)
 

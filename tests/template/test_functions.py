@@ -255,7 +255,7 @@ def test_the_way_of_the_rush_does_not_even_know_where_mysql_is() -> None:
 
 
 def test_the_console_knows_who_signs_in_and_nothing_else() -> None:
-    assert {name.split("_")[0] for name in variables("ConsoleFunction")} == {"OIDC", "RUNBOOK", "POWERTOOLS"}
+    assert {name.split("_")[0] for name in variables("ConsoleFunction")} == {"OIDC", "RUNBOOK", "POWERTOOLS", "EDGE"}
     assert "VpcConfig" not in properties("ConsoleFunction")
 
 

@@ -40,10 +40,13 @@ def test_the_documented_outputs_name_their_resource(output: str, value: Any) -> 
 
 
 def test_the_address_of_the_api_is_an_output() -> None:
-    address = template()["Outputs"]["ApiUrl"]["Value"]["Fn::Sub"]
+    condition, own, otherwise = template()["Outputs"]["ApiUrl"]["Value"]["Fn::If"]
+    assert (condition, own) == ("HasDomain", {"Fn::Sub": "https://${ApiDomainName}"})
+    address = otherwise["Fn::Sub"]
     assert address.startswith("https://${HttpApi}.execute-api.${AWS::Region}.")
     assert not address.endswith("/")
-    assert template()["Outputs"]["ConsoleUrl"]["Value"]["Fn::Sub"] == f"{address}/console"
+    pages = template()["Outputs"]["ConsoleUrl"]["Value"]["Fn::If"]
+    assert pages == ["HasDomain", {"Fn::Sub": "https://${ApiDomainName}/console"}, {"Fn::Sub": f"{address}/console"}]
 
 
 _PARAMETERS = [

@@ -61,6 +61,14 @@ def _named(document: Any) -> list[tuple[str, str]]:
     return found
 
 
+def test_a_rule_uses_only_what_rules_may_use() -> None:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html"""
+    allowed = {f"Fn::{name}" for name in ("And", "Or", "Not", "Equals", "Contains", "EachMemberEquals", "EachMemberIn")}
+    for document in (template(), nested("edge")):
+        keys = {key for node in _nodes(document["Rules"]) if isinstance(node, dict) for key in node if "::" in key}
+        assert keys <= allowed
+
+
 @pytest.mark.parametrize("form", _FORMS)
 def test_what_is_not_given_is_made(form: str) -> None:
     made = Form(**_FORMS[form]).resources.keys() & _PARTS.keys()
@@ -102,6 +110,10 @@ _NETWORK = {"VpcSubnetIds": "subnet-1,subnet-2", "VpcSecurityGroupIds": "sg-1"}
         (GIVEN | _REDIS_IAM | {"RedisIamCache": ""}, ["RedisIamUserIsComplete"]),
         (GIVEN | _REDIS_IAM | {"RedisTls": "false"}, ["RedisIamUserIsComplete"]),
         (GIVEN | _REDIS_IAM | {"RedisSecretArn": SECRET}, ["RedisIamUserIsComplete"]),
+        (GIVEN | {"ApiDomainName": "api.example"}, ["DomainComesWithItsCertificate"]),
+        (GIVEN | {"ApiCertificateArn": "arn:aws:acm:x"}, ["DomainComesWithItsCertificate"]),
+        (GIVEN | {"ApiDomainName": "api.example", "ApiCertificateArn": "arn:aws:acm:x"}, []),
+        (GIVEN | {"EdgeDigests": "0" * 64}, ["EdgeNeedsADomain"]),
         (GIVEN | {"RedisIamCache": "cache"}, ["IamPartsNeedTheirUser"]),
     ],
 )
@@ -266,6 +278,7 @@ def test_the_ledger_is_encrypted_backed_up_and_for_tls_clients_only() -> None:
     assert instance["PubliclyAccessible"] is False
     assert instance["ManageMasterUserPassword"] is True
     assert nested("ledger")["Resources"]["Instance"]["DeletionPolicy"] == "Snapshot"
+    assert instance["DeleteAutomatedBackups"] is False
 
 
 def test_the_functions_user_gets_a_new_password_by_itself_once_it_exists() -> None:
@@ -285,6 +298,16 @@ def test_a_key_encrypts_all_that_the_stack_stores() -> None:
         assert made[name] == {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
     for part in ("Gate", "Ledger"):
         assert Form(KmsKeyArn=KEY).resources[part]["Properties"]["Parameters"]["KmsKeyArn"] == KEY
+
+
+@pytest.mark.parametrize("part", ["users", "operators"])
+def test_mail_is_sent_from_a_teams_own_identity_where_it_has_one(part: str) -> None:
+    (pool,) = _of_type(part, "AWS::Cognito::UserPool")
+    condition, own, otherwise = pool["EmailConfiguration"]["Fn::If"]
+    assert condition == "HasEmailIdentity"
+    assert own == {"EmailSendingAccount": "DEVELOPER", "SourceArn": {"Ref": "EmailIdentityArn"}}
+    assert otherwise == {"EmailSendingAccount": "COGNITO_DEFAULT"}
+    assert nested(part)["Resources"][next(iter(nested(part)["Resources"]))]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 def test_an_app_may_be_where_a_sign_in_leads_back_to() -> None:

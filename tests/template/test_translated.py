@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from samtranslator.translator.transform import transform
 
-from tests.template.cloudformation import FUNCTIONS, template
+from tests.template.cloudformation import FUNCTIONS, routes, template
 from tests.template.forms import BOUNDARY, GIVEN, REDIS_SECRET, Form
 
 _PROD = {"Environment": "prod"}
@@ -128,6 +128,30 @@ def test_a_shop_may_call_the_api_from_its_pages() -> None:
     cors = body["x-amazon-apigateway-cors"]
     assert isinstance(cors["allowOrigins"], list)  # Split by CloudFormation: SAM writes a list parameter as one text.
     assert {"authorization", "if-match"} <= set(cors["allowHeaders"])
+
+
+def _stage_of(form: dict[str, str]) -> dict[str, Any]:
+    (stage,) = [made for made in _Translated(**form).resources.values() if made["Type"] == "AWS::ApiGatewayV2::Stage"]
+    properties: dict[str, Any] = stage["Properties"]
+    return properties
+
+
+def test_the_api_takes_no_more_than_it_was_told_and_operators_leave_mysql_in_peace() -> None:
+    stage = _stage_of({"ApiRequestsPerSecond": "200", "ApiBurst": "100"})
+    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": "200", "ThrottlingBurstLimit": "100"}
+    assert stage["RouteSettings"].keys() == routes("AdminFunction").keys()
+    assert all(limit["ThrottlingRateLimit"] <= 100 for limit in stage["RouteSettings"].values())
+
+
+@pytest.mark.parametrize(
+    ("form", "is_closed"),
+    [({}, False), ({"ApiDomainName": "api.example", "ApiCertificateArn": "arn:aws:acm:x"}, True)],
+)
+def test_with_a_domain_nobody_goes_past_the_edge(form: dict[str, str], *, is_closed: bool) -> None:
+    made = _Translated(**form).resources
+    (server,) = made["HttpApi"]["Properties"]["Body"]["servers"]
+    assert server["x-amazon-apigateway-endpoint-configuration"] == {"disableExecuteApiEndpoint": is_closed}
+    assert ("ApiDomain" in made) == ("ApiDomainMapping" in made) == is_closed
 
 
 @pytest.mark.parametrize("queue", ["ClaimQueue", "DeadLetterQueue"])

@@ -1,6 +1,7 @@
 """The edge: what is refused before any use case runs, and the form of every answer."""
 
 import base64
+import hashlib
 import json
 from http import HTTPStatus
 from typing import Any
@@ -379,3 +380,35 @@ class TestAnswers:
         answers = [http_api.ok({}, HTTPStatus.CREATED), http_api.unavailable()]
         assert [type(answer["statusCode"]) for answer in answers] == [int, int]
         assert json.dumps(answers[0]["statusCode"]) == "201"
+
+
+class TestEdge:
+    """Where there is an edge, the gateway's own address is for it alone."""
+
+    _TOKEN = "a-random-token-of-thirty-two-letters"
+    _DIGEST = hashlib.sha256(_TOKEN.encode()).hexdigest()
+
+    def _ask(self, headers: dict[str, str]) -> tuple[int, str]:
+        event = an_event("GET /campaigns/{campaign_id}") | {"headers": headers}
+        event["requestContext"]["domainName"] = "api.example.com"
+        answer = http_api.route(event, {"GET /campaigns/{campaign_id}": lambda _: http_api.ok({})})
+        return answer["statusCode"], json.loads(answer["body"]).get("code", "")
+
+    def test_without_an_edge_nobody_is_asked_for_a_token(self) -> None:
+        assert self._ask({}) == (200, "")
+
+    @pytest.mark.parametrize("headers", [{}, {"x-firstcome-edge": "guessed"}])
+    def test_past_the_edge_everybody_is_refused(self, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("EDGE_DIGESTS", self._DIGEST)
+        assert self._ask(headers) == (403, "edge_only")
+
+    def test_the_edge_is_let_in_while_its_token_is_changed_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("EDGE_DIGESTS", f"{'0' * 64},{self._DIGEST}")
+        assert self._ask({"x-firstcome-edge": self._TOKEN}) == (200, "")
+
+    def test_a_direct_invocation_needs_no_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("EDGE_DIGESTS", self._DIGEST)
+        event = an_event("GET /campaigns/{campaign_id}")
+        event["requestContext"].pop("domainName", None)
+        answer = http_api.route(event, {"GET /campaigns/{campaign_id}": lambda _: http_api.ok({})})
+        assert answer["statusCode"] == 200

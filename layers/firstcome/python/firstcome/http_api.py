@@ -4,6 +4,7 @@ Errors are `application/problem+json` (RFC 9457) with a stable `code`; the table
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from functools import cache, wraps
 from http import HTTPStatus
 from typing import Any
 
+from firstcome import settings
 from firstcome.adapters.logs import logger
 from firstcome.domain.campaign import is_campaign_id
 from firstcome.domain.claim import USER_ID_MAX, Admission, is_user_id
@@ -25,6 +27,9 @@ type Answer = dict[str, Any]
 
 BODY_BYTES_MAX = 10_000
 """Bytes a request's body may have at most; more is refused before it is parsed."""
+
+EDGE_HEADER = "x-firstcome-edge"
+"""Carries the token by which the edge (infra/edge.yaml) proves itself; a function knows its digest only."""
 
 RETRY_AFTER_SECONDS = 2
 """When to ask again after a 503."""
@@ -112,6 +117,18 @@ class Request:
 
         return int(self.parameter(name, is_valid, f"must be a whole number from {least} to {most}") or default)
 
+    def refuse_past_the_edge(self) -> None:
+        """Refuse a request of the gateway without the edge's token, where there is an edge.
+
+        A direct invocation has no domain name, and comes from whoever has the right to invoke.
+        """
+        digests = settings.edge_digests()
+        if not digests or "domainName" not in self.event["requestContext"]:
+            return
+        if hashlib.sha256(self.header(EDGE_HEADER).encode()).hexdigest() not in digests:
+            detail = "this address is for the service's edge only"
+            raise ProblemError(problem(HTTPStatus.FORBIDDEN, "edge_only", detail))
+
     def refuse_large_body(self) -> None:
         """Refuse a body over `BODY_BYTES_MAX`, without parsing it."""
         body = self.event.get("body") or ""
@@ -130,6 +147,7 @@ def route(event: Event, handlers: Mapping[str, Handler]) -> Answer:
     """Answer a request by the handler of its route. Errors of Firstcome become 503."""
     request = Request(event)
     try:
+        request.refuse_past_the_edge()
         request.refuse_large_body()
         answer = handlers[request.route](request)
         return refused(answer) if isinstance(answer, Refused) else answer

@@ -173,6 +173,11 @@ def metrics_namespace(env: Environment = os.environ) -> str:
     return env.get("POWERTOOLS_METRICS_NAMESPACE", "").strip() or "Firstcome"
 
 
+def edge_digests(env: Environment = os.environ) -> list[str]:
+    """Read EDGE_DIGESTS: digests, in hex, of the tokens that the edge may send; none where there is no edge."""
+    return env.get("EDGE_DIGESTS", "").replace(",", " ").split()
+
+
 def aws_region(env: Environment = os.environ) -> str:
     """Read AWS_DEFAULT_REGION, which Lambda sets and boto3 reads too. Raises `SettingsError`."""
     return _text(env, "AWS_DEFAULT_REGION")
