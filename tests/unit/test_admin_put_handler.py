@@ -11,6 +11,7 @@ from firstcome.domain.campaign import CampaignState
 from firstcome.domain.claim import Admission
 from firstcome.domain.errors import GateUnavailableError, LedgerUnavailableError
 from firstcome.domain.gate import ConfigureResult, GateView
+from firstcome.service.campaigns import Campaigns, Precondition
 from functions.admin.app import lambda_handler
 from tests.unit.api_events import an_operators_event, body_of, code_of
 from tests.unit.conftest import World
@@ -236,6 +237,23 @@ def test_a_ledger_that_went_back_to_a_backup_follows_the_gate(world: World) -> N
     answer = _put(capacity=30)
     assert (answer["statusCode"], body_of(answer)["version"]) == (200, 3)
     assert _at_gate(world) == _in_ledger(world) == (30, 3)
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_a_raise_of_what_is_sold_out_is_answered_once_nobody_remembers_that_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, is_interrupted: bool
+) -> None:
+    """Also where an earlier request ended between ledger and gate, so that this one has only the gate to raise."""
+    campaigns = Campaigns(world.gate, world.ledger, world.clock, hold_ms=600)
+    raised = replace(world.open(capacity=1), capacity=2)
+    _accept(world, 1)
+    if is_interrupted:
+        with monkeypatch.context() as broken:
+            _fail(broken, world.gate, "change", happens=False)
+            with pytest.raises(LedgerUnavailableError):
+                campaigns.put(raised, "olga", Precondition())
+    campaigns.put(raised, "olga", Precondition())
+    assert world.clock.slept_ms == 600
 
 
 def test_the_capacity_of_a_fenced_campaign_is_raised_but_not_lowered(world: World) -> None:

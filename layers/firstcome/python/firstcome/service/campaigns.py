@@ -97,6 +97,8 @@ class Campaigns:
                 self.ledger.create(campaign)
                 # Before its gate is made: rather twice than not at all.
                 self.ledger.record(audit.change(self.ledger, actor, "create", None, replace(campaign, version=1)))
+            # Before the gate is aligned: that may raise what an earlier request has raised in the ledger only.
+            was = self._view(campaign_id)
             record = Alignment(self.gate, self.ledger).run(campaign_id)
             if isinstance(record, Refused):
                 return record
@@ -105,6 +107,7 @@ class Campaigns:
             if not is_new and not expected.allows(now, wanted):
                 return VersionConflict(Seen(record, self._view(campaign_id)))
             outcome = self._change(record, wanted, actor, "change")
+            self._let_hold_pass(was, wanted)
             return replace(outcome, is_new=is_new) if isinstance(outcome, Saved) else outcome
 
     def pause(self, campaign_id: str, actor: str) -> Saved | Refused:
@@ -152,9 +155,12 @@ class Campaigns:
         if self.ledger.update(after, before.campaign.version, event) is None:
             raise LedgerUnavailableError("the campaign was changed meanwhile")
         aligned = self._aligned(wanted.campaign_id)
-        if was.remaining == 0 and wanted.capacity > was.campaign.capacity:
-            self.clock.sleep(self.hold_ms)
         return Saved(Seen(aligned, self._view(wanted.campaign_id)))
+
+    def _let_hold_pass(self, was: GateView | None, now: Campaign) -> None:
+        """Wait until nobody remembers that a gate was sold out whose capacity was raised."""
+        if was and was.campaign and was.remaining == 0 and now.capacity > was.campaign.capacity:
+            self.clock.sleep(self.hold_ms)
 
     def _aligned(self, campaign_id: str) -> CampaignRecord:
         """Give the gate what the ledger has, as it is read once more under the lock."""
