@@ -103,6 +103,8 @@ class MysqlTestServer:
             connection.close()
 
 
+# First: the plugin reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests on one worker, and all that share the deployed stack on one: it is deployed once."""
     for item in items:
