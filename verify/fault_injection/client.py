@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from firstcome.domain.claim import Claim
+from firstcome.domain.times import to_rfc3339
 from tests.unit.api_events import an_event, an_operators_event
 from verify.fault_injection.faults import CallErrors, Kind
 from verify.fault_injection.mapping import FunctionError
@@ -48,9 +50,9 @@ class Client:
         """Look at the campaign, as anyone may."""
         return int(self._insist("GET /campaigns/{campaign_id}", "anyone")["statusCode"])
 
-    def put(self, capacity: int) -> int:
+    def put(self, capacity: int, closes_at: str = "2099-01-01T00:00:00Z") -> int:
         """Make or change the campaign; returns the status."""
-        status = self.operate(PUT, body=campaign_body(capacity))
+        status = self.operate(PUT, body=campaign_body(capacity, closes_at))
         if status < 300:
             self.world.capacity = capacity
         return status
@@ -59,13 +61,20 @@ class Client:
         """Make an operator's request until there is an answer; returns the status."""
         return int(self._insist(route, **parts)["statusCode"])
 
-    def operate_until_done(self, route: str, **parts: Any) -> None:
+    def operate_until_done(self, route: str, done: Collection[int] = (200,), **parts: Any) -> None:
         """Make an operator's request until it succeeds, while everything else goes on."""
         for _ in range(SLOW_TRIES):
-            if self.operate(route, **parts) == 200:
+            if self.operate(route, **parts) in done:
                 return
             self.world.drain(MINUTE_MS)
         raise StuckError(f"{route} was not done")
+
+    def erase(self, user: str) -> None:
+        """Have a user's id replaced."""
+        # 404: a request whose answer was lost has done it.
+        body = json.dumps({"user_id": user})
+        self.operate_until_done("POST /campaigns/{campaign_id}/erase", (200, 404), body=body)
+        self.world.erased[user] = len(self.world.answers)
 
     def migrate(self) -> None:
         """Bring the schema up to date, by direct invocation."""
@@ -122,10 +131,17 @@ class Client:
         raise StuckError(what)
 
 
-def campaign_body(capacity: int) -> str:
-    """Describe an open campaign."""
-    window = {"opens_at": "2020-01-01T00:00:00Z", "closes_at": "2099-01-01T00:00:00Z"}
+def campaign_body(capacity: int, closes_at: str = "2099-01-01T00:00:00Z") -> str:
+    """Describe a campaign that has opened long ago."""
+    window = {"opens_at": "2020-01-01T00:00:00Z", "closes_at": closes_at}
     return json.dumps({"name": "Spring sale", "capacity": capacity, **window})
+
+
+def given(claim: Claim) -> dict[str, Any]:
+    """Make the answer that gives a claim."""
+    accepted_at = to_rfc3339(claim.accepted_at)
+    fields = {"sequence": claim.sequence, "coupon_code": claim.coupon_code, "accepted_at": accepted_at}
+    return {"statusCode": 202, "body": json.dumps({"status": "accepted", **fields})}
 
 
 def to_answer(user: str, kind: str, answer: Mapping[str, Any] | None, at_ms: int) -> Answer:

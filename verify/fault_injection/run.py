@@ -92,7 +92,7 @@ def run_naive(servers: Servers, name: str, share: Share) -> Tally:
     """Let a rival fail."""
     tally = Tally()
     World(servers).rows(naive.MAKE_TABLE)
-    world = World(servers, naive.handlers_of(naive.RIVALS[name](2)), naive.TABLE, has_gate=False)
+    world = World(servers, naive.handlers_of(naive.RIVALS[name](2)), naive.TABLE)
     with world.running():
         for run in singles(world, scenarios.NAIVE, share.cut):
             tally.add(run)

@@ -16,6 +16,9 @@ from verify.guarantees import GUARANTEES
 
 STUCK = "stuck"
 
+REPEATS = 2
+"""How often the same fault is injected at the same call of one scenario: the relay makes some of them every minute."""
+
 type Plan = Mapping[int, Kind]
 type Point = tuple[int, Kind]
 type Cut = Callable[[Sequence[Point]], Sequence[Point]]
@@ -98,7 +101,7 @@ def run_with(world: World, scenario: Scenario, plan: Plan, seed: int = 0, queue:
 
 
 def singles(world: World, scenario: Scenario, cut: Cut = list) -> Iterator[Run]:
-    """Run a scenario without faults, and then once for every fault at every call of that run.
+    """Run a scenario without faults, and then once for every fault at every call, `REPEATS` times at most.
 
     Args:
         cut: chooses some of the faults, for one of several workers.
@@ -108,11 +111,20 @@ def singles(world: World, scenario: Scenario, cut: Cut = list) -> Iterator[Run]:
     fault_free = run_with(world, scenario, {})
     yield fault_free
     calls = fault_free.calls
-    for number, kind in cut([(number, kind) for number, call in enumerate(calls) for kind in call.kinds]):
+    for number, kind in cut(list(_points(calls))):
         run = run_with(world, scenario, {number: kind})
         if run.calls[: number + 1] != calls[: number + 1]:
             raise AssertionError(f"{scenario.name} makes other calls the second time, up to {number}: {calls[number]}")
         yield run
+
+
+def _points(calls: Sequence[Call]) -> Iterator[Point]:
+    seen: Counter[tuple[Call, Kind]] = Counter()
+    for number, call in enumerate(calls):
+        for kind in call.kinds:
+            seen[(call, kind)] += 1
+            if seen[(call, kind)] <= REPEATS:
+                yield number, kind
 
 
 def pairs_after(first: Run) -> Iterator[Plan]:

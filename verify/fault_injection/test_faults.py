@@ -8,10 +8,9 @@ import pytest
 
 from firstcome.domain.claim import Claim
 from firstcome.domain.message import to_body
-from firstcome.domain.times import to_rfc3339
 from tests.factories import a_claim
 from verify.fault_injection import naive, scenarios
-from verify.fault_injection.client import APPLY, Client, to_answer
+from verify.fault_injection.client import APPLY, Client, given, to_answer
 from verify.fault_injection.faults import Call, Kind
 from verify.fault_injection.run import Share, run_naive
 from verify.fault_injection.servers import Servers
@@ -82,9 +81,7 @@ def queued(world: World, count: int) -> list[Claim]:
     for claim in claims:
         text = f"{claim.sequence}:{claim.coupon_code}:{claim.accepted_at}"
         pipeline.hset(f"{GATE}claims", claim.user_id, text)
-        accepted_at = to_rfc3339(claim.accepted_at)
-        body = {"sequence": claim.sequence, "coupon_code": claim.coupon_code, "accepted_at": accepted_at}
-        world.answers.append(to_answer(claim.user_id, "apply", {"statusCode": 202, "body": json.dumps(body)}, 0))
+        world.answers.append(to_answer(claim.user_id, "apply", given(claim), 0))
         world.queue.send(to_body(claim))
     pipeline.set(f"{GATE}accepted", count)
     pipeline.execute()

@@ -88,18 +88,20 @@ class World:
         capacity: what the operator set last.
         is_rolled_back: whether Redis forgot acknowledged claims in this run.
         redis_ahead_ms: how far Redis' clock is ahead of the others.
+        erased: users whose id was replaced, and how many answers there were by then.
     """
 
     servers: Servers
     handlers: Mapping[str, Handler] = field(default_factory=lambda: OURS)
     table: str = "coupon"
-    has_gate: bool = True
+    has_gate: bool = field(default=True, init=False)
     clock: FakeClock = field(default_factory=FakeClock)
     wire: Wire = field(default_factory=Wire)
     addresses: dict[int, int] = field(default_factory=dict)
     capacity: int = 0
     is_rolled_back: bool = False
     redis_ahead_ms: int = 0
+    erased: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.redis = redis.Redis(port=self.servers.redis_port)
@@ -112,7 +114,8 @@ class World:
         self.redis.flushall()
         for table in {*TABLES, self.table}:
             self.rows(f"DELETE FROM {table}")
-        self.clock.time, self.redis_ahead_ms = NOW, 0
+        self.clock.time, self.redis_ahead_ms, self.erased = NOW, 0, {}
+        self.has_gate = self.handlers is OURS
         self.wire.begin(plan)
         self.addresses.clear()
         chance = random.Random(seed)
@@ -263,8 +266,8 @@ class World:
         """Whether nothing is under way and the gate admits."""
         if self.wire.has_late() or self.queue.all():
             return False
-        gate = self.gate()
-        return gate.is_open and not gate.outbox
+        gate, settled = self.gate(), {row.user for row in [*self.issued(), *self.issued("overflow")]}
+        return gate.is_open and not gate.outbox and not gate.claims.keys() - settled
 
     def gate(self) -> Gate:
         """Return what the gate holds; a rival without one is as if it had exactly what the ledger has."""
@@ -287,7 +290,7 @@ class World:
         evidence = Evidence(
             campaign=CAMPAIGN,
             capacity=self.capacity,
-            answers=self.answers,
+            answers=self._answers_now(),
             rows=self.issued(),
             gate=self.gate(),
             overflow=self.issued("overflow"),
@@ -304,6 +307,34 @@ class World:
         letters = [DeadLetter(one.body, one.attributes.get("reason", "")) for one in self.dead_letters.all()]
         found = violations([evidence], load, letters, len(self.queue.all()))
         return {name: problems for name, problems in found.items() if problems}
+
+    def _answers_now(self) -> list[Answer]:
+        """Return the answers under the names that their users have now."""
+        names = {row.coupon_code: row.user for row in self.issued()}
+        given = {answer.user: names.get(answer.coupon_code) for answer in self.answers if answer.coupon_code}
+        return [
+            replace(answer, user=given.get(answer.user) or answer.user)
+            if number < self.erased.get(answer.user, 0)
+            else answer
+            for number, answer in enumerate(self.answers)
+        ]
+
+    def back_up_ledger(self) -> None:
+        """Copy all tables."""
+        for table in TABLES:
+            self.rows(f"DROP TABLE IF EXISTS backup_{table}")
+            self.rows(f"CREATE TABLE backup_{table} AS SELECT * FROM {table}")
+
+    def restore_ledger(self) -> None:
+        """Put the copies back."""
+        for table in TABLES:
+            self.rows(f"DELETE FROM {table}")
+            self.rows(f"INSERT INTO {table} SELECT * FROM backup_{table}")
+
+    def set_redis_ahead(self, milliseconds: int) -> None:
+        """Let the clock of Redis step."""
+        self.redis_ahead_ms = milliseconds
+        self.set_clocks()
 
     def rows(self, query: str) -> Sequence[tuple[Any, ...]]:
         """Run a statement on the ledger, beside the wire."""
