@@ -30,19 +30,25 @@ def start_build(processes: Processes, workspace: Workspace) -> str:
     return program.name
 
 
-def deploy(processes: Processes, workspace: Workspace, endpoint_url: str, parameters: Mapping[str, str]) -> None:
+def deploy(
+    processes: Processes,
+    workspace: Workspace,
+    endpoint_url: str,
+    parameters: Mapping[str, str],
+    stack_name: str = STACK_NAME,
+) -> None:
     """Deploy what `sam build` made, with these template parameters."""
     overrides = [f"{name}={value}" for name, value in parameters.items()]
-    arguments = ["--template-file", str(_built(workspace) / "template.yaml"), "--stack-name", STACK_NAME]
+    arguments = ["--template-file", str(_built(workspace) / "template.yaml"), "--stack-name", stack_name]
     arguments += ["--parameter-overrides", *overrides]
     processes.run(_sam("deploy", arguments, workspace, tool_settings(workspace, endpoint_url)))
 
 
-def store_mysql_secret(address: MysqlAddress, endpoint_url: str) -> str:
+def store_mysql_secret(address: MysqlAddress, endpoint_url: str, stack_name: str = STACK_NAME) -> str:
     """Store the ledger's credentials for the functions; returns the secret's ARN."""
     secret = {"username": address.user, "password": address.password}
     created = client("secretsmanager", endpoint_url).create_secret(
-        Name=f"{STACK_NAME}-mysql", SecretString=json.dumps(secret)
+        Name=f"{stack_name}-mysql", SecretString=json.dumps(secret)
     )
     return str(created["ARN"])
 

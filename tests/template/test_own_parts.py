@@ -310,6 +310,21 @@ def test_mail_is_sent_from_a_teams_own_identity_where_it_has_one(part: str) -> N
     assert nested(part)["Resources"][next(iter(nested(part)["Resources"]))]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
+@pytest.mark.parametrize(
+    ("issuer", "is_taken"),
+    [
+        ("https://issuer.example", True),
+        ("", True),
+        # A server of this machine, as the local stack has one.
+        ("http://127.0.0.1:8080", True),
+        ("http://issuer.example", False),
+        ("issuer.example", False),
+    ],
+)
+def test_an_issuer_is_asked_over_tls(issuer: str, *, is_taken: bool) -> None:
+    assert bool(re.fullmatch(template()["Parameters"]["JwtIssuer"]["AllowedPattern"], issuer)) == is_taken
+
+
 def test_an_app_may_be_where_a_sign_in_leads_back_to() -> None:
     pattern = template()["Parameters"]["SignInCallbackUrl"]["AllowedPattern"]
     assert re.fullmatch(pattern, "shop.example.app://signed-in")
