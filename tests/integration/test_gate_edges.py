@@ -280,6 +280,15 @@ def test_a_gate_is_lost_as_soon_as_claims_or_free_sequences_are_missing(scripts:
     assert scripts.run("state") == b"lost"
 
 
+def test_a_gate_that_was_never_rebuilt_need_not_say_so(scripts: Scripts) -> None:
+    """As one of a release that kept neither number."""
+    scripts.create()
+    scripts.client.hdel(scripts.keys.campaign, "free", "surplus")
+
+    assert scripts.apply()[0] == b"accepted"
+    assert scripts.run("show")[2:4] == [1, 1]
+
+
 def test_state_is_whole_on_its_own_server_only(scripts: Scripts) -> None:
     scripts.create()
 
