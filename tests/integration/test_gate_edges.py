@@ -248,6 +248,13 @@ def test_configure_tells_what_it_did(scripts: Scripts) -> None:
     assert _hash(scripts) == fields
 
 
+def test_a_campaign_that_has_rows_is_not_made_anew_though_its_claims_are_not_restored_yet(scripts: Scripts) -> None:
+    scripts.fence(highest=1)
+
+    assert scripts.create() == b"fenced"
+    assert scripts.apply() == [b"fenced"]
+
+
 @pytest.mark.parametrize("gone", ["campaign", "accepted"])
 def test_half_a_gate_is_no_gate(scripts: Scripts, gone: str) -> None:
     scripts.create()
