@@ -61,7 +61,7 @@ doctor: install-run ## Say what of an account fits the stack and what does not (
 	@exec $(PYTHON) -m local.commands.doctor
 
 test: install-test ## Run the tests on real servers, within five minutes
-	@exec $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --ignore tests/browser
+	@exec $(PYTHON) -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
 
 schemathesis: export EXAMPLES := $(EXAMPLES)
 schemathesis: install-verify ## Try the API with requests made up from docs/openapi.yaml, right and wrong ones (EXAMPLES=200 SEED=1)

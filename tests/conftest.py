@@ -103,15 +103,6 @@ class MysqlTestServer:
             connection.close()
 
 
-# First: the plugin reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, and all that share the deployed stack on one: it is deployed once."""
-    for item in items:
-        uses_stack = "service" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("stack" if uses_stack else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A folder for the servers of this test run."""
@@ -224,7 +215,9 @@ def service(repository: Path) -> Iterator[Service]:
 
     Its endpoint holds each function to the policies of its role.
     """
-    folder, server = repository / ".local" / "test", mysql_of_the_url()
+    # Each worker of a parallel run deploys one.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    folder, server = repository / ".local" / f"test{worker}", mysql_of_the_url()
     with ExitStack() as cleanup:
         cleanup.enter_context(pytest.MonkeyPatch.context()).setenv("AUTH", "true")
         mysql = cleanup.enter_context(a_database_on(server)) if server else None
