@@ -287,6 +287,11 @@ def test_without_a_canary_there_is_nothing_of_it(form: dict[str, str]) -> None:
     assert "UpdatePolicy" not in _alias(form)
 
 
+def test_a_region_without_snapshots_can_be_deployed_to() -> None:
+    assert "SnapStart" not in _Translated(**GIVEN, SnapStart="false").resources["ApplyFunction"]["Properties"]
+    assert _version(GIVEN | {"SnapStart": "false"}) != _version(GIVEN)
+
+
 def test_a_version_that_is_replaced_is_not_kept_and_paid_for() -> None:
     (version,) = [made for made in _Translated().resources.values() if made["Type"] == "AWS::Lambda::Version"]
     assert version["DeletionPolicy"] == "Delete"
