@@ -83,7 +83,7 @@ def test_a_modules_behaviour_is_changed_and_nothing_else() -> None:
 def test_every_file_has_mutants_that_are_one_change_each(target: Target) -> None:
     made = list(mutants(target))
     source = (PACKAGE / target.file).read_text(encoding="utf-8")
-    assert len(made) >= 3
+    assert len(made) >= 2
     assert len({mutant.source for mutant in made} | {source}) == len(made) + 1
     assert all((ROOT / test).exists() for test in target.tests)
     if target.file.endswith(".py"):
