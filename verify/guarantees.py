@@ -247,8 +247,7 @@ def _not_issued(evidence: Evidence) -> Iterator[str]:
         how = "was given" if user in evidence.given else "has in the gate"
         found = f"has {_named(issued[user])} in MySQL" if user in issued else "has no row"
         yield f"{user} {how} {_named(seats)} and {found}"
-    forgotten = set() if evidence.lost_writes else issued.keys() - gate.claims.keys()
-    yield from (f"{user} has a row and no claim in the gate" for user in sorted(forgotten))
+    yield from (f"{user} has a row and no claim in the gate" for user in sorted(issued.keys() - gate.claims.keys()))
     yield from (f"{user} has a row and never applied" for user in sorted(issued.keys() - evidence.by_user.keys()))
     yield from (f"the claim of {user} is still in the outbox" for user in sorted(gate.outbox))
     without_seat = len(evidence.without_seat)

@@ -266,8 +266,9 @@ class World:
         """Whether nothing is under way and the gate admits."""
         if self.wire.has_late() or self.queue.all():
             return False
-        gate, settled = self.gate(), {row.user for row in [*self.issued(), *self.issued("overflow")]}
-        return gate.is_open and not gate.outbox and not gate.claims.keys() - settled
+        gate, issued = self.gate(), {row.user for row in self.issued()}
+        is_whole = gate.is_open and not gate.outbox and issued <= gate.claims.keys()
+        return is_whole and not gate.claims.keys() - issued - {row.user for row in self.issued("overflow")}
 
     def gate(self) -> Gate:
         """Return what the gate holds; a rival without one is as if it had exactly what the ledger has."""
