@@ -63,9 +63,8 @@ doctor: install-run ## Say what of an account fits the stack and what does not (
 test: install-test ## Run the tests on real servers, within five minutes
 	@exec $(PYTHON) -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
 
-schemathesis: export EXAMPLES := $(EXAMPLES)
 schemathesis: install-verify ## Try the API with requests made up from docs/openapi.yaml, right and wrong ones (EXAMPLES=200 SEED=1)
-	@exec $(PYTHON) -m verify.schemathesis.run
+	@exec env EXAMPLES=$(or $(EXAMPLES),200) $(PYTHON) -m pytest verify/schemathesis
 
 pictures: export SCREENSHOTS := docs/images
 pictures: install-verify ## Take the pictures of the console and the claim page anew, in docs/images

@@ -1,27 +1,3 @@
 """The servers of the tests, for what proves the guarantees too."""
 
-from tests.conftest import (
-    empty_environment,
-    migrated_address,
-    mysql_address,
-    mysql_server,
-    processes,
-    redis_port,
-    redis_server,
-    repository,
-    service,
-    workspace,
-)
-
-__all__ = [
-    "empty_environment",
-    "migrated_address",
-    "mysql_address",
-    "mysql_server",
-    "processes",
-    "redis_port",
-    "redis_server",
-    "repository",
-    "service",
-    "workspace",
-]
+from tests.conftest import *  # noqa: F403 - fixtures are found by their names here

@@ -102,7 +102,6 @@ class Client:
                     f"http {route}", _HTTP_KINDS, _HTTP_ERRORS, lambda: self.world.invoke(function, event)
                 )
         except (NoAnswerError, FunctionError):
-            self.world.wire.note_ending("asked again")
             return None
         return answer
 

@@ -102,7 +102,6 @@ class Wire:
         choose: lets faults happen by what a call is, beside the plan.
         calls: all calls so far, recovery included.
         fired: the faults that happened.
-        endings: of each of them, how the invocation it struck ended.
         may_stand_still: whether the function at work may, before the call of this name.
         stand_still: lets the invocation at work stand still until others have gone on.
         meanwhile: what whoever waited for a lost lock does.
@@ -112,7 +111,6 @@ class Wire:
     choose: Callable[[Call], Kind | None] = lambda _: None
     calls: list[Call] = field(default_factory=list)
     fired: list[tuple[Call, Kind]] = field(default_factory=list)
-    endings: list[str] = field(default_factory=list)
     is_recording: bool = True
     function: str = "test"
     is_dead: bool = False
@@ -169,7 +167,7 @@ class Wire:
     def begin(self, plan: Mapping[int, Kind]) -> None:
         """Begin a run."""
         self.choose, self.meanwhile = lambda _: None, None
-        self.plan, self.calls, self.fired, self.endings, self._late = plan, [], [], [], []
+        self.plan, self.calls, self.fired, self._late = plan, [], [], []
         self.function, self.is_dead, self.is_recording = "test", False, True
 
     def add_late(self, apply: Callable[[], object]) -> None:
@@ -184,10 +182,6 @@ class Wire:
         """Return it; the caller makes it happen."""
         late, self._late = self._late, []
         return late
-
-    def note_ending(self, ending: str) -> None:
-        """Note how what was at work ended: for the faults fired meanwhile, if any."""
-        self.endings += [ending] * (len(self.fired) - len(self.endings))
 
     @contextmanager
     def set(self, **attributes: Any) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """`make faults`: every single fault at every external call, pairs of faults, and the naive rivals in the same suite.
 
-Prints a table of call, fault and outcome; writes it and the figures to `.local/faults`. Exits with 1 if one of our runs
+Writes the figures to `.local/faults/result.json`. Exits with 1 if one of our runs
 violates a guarantee, or if the rivals do not violate G1 to G4 between them: then the suite would be blind.
 """
 
@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import sys
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -65,9 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     result = to_result(found, time.monotonic() - began)
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    text = report(found, result)
-    (FOLDER / "report.txt").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(report(found, result))
     return 0 if is_good(result) else 1
 
 
@@ -128,13 +125,11 @@ def is_good(result: dict[str, Any]) -> bool:
 
 
 def report(found: Found, result: dict[str, Any]) -> str:
-    """Write the table, what failed, and the figures."""
+    """Write what failed, and the figures."""
     pairs, rivals = result["pairs"], result["naive"]["by_rival"]
     return "\n".join(
         [
-            *_table(found.singles),
             *(line for run in [*found.singles.examples, *found.pairs.examples][:EXAMPLES] for line in _example(run)),
-            "",
             f"{result['injection_points']} injection points, {result['runs']} runs,"
             f" {result['faults_fired']} faults fired, {result['seconds']} s",
             f"pairs of faults: {pairs['runs']} of {pairs['possible']} (chosen by seed {pairs['seed']})",
@@ -142,19 +137,6 @@ def report(found: Found, result: dict[str, Any]) -> str:
             *(f"naive '{name}': {_counts(counts)}" for name, counts in rivals.items()),
         ]
     )
-
-
-def _table(tally: Tally) -> list[str]:
-    """Write one line per call and fault: how the invocations it struck ended, and how often."""
-    outcomes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for (call, kind, ending), count in tally.table.items():
-        outcomes[(call, kind)][ending] += count
-    width = max((len(call) for call, _ in outcomes), default=0)
-    lines = [f"{'call':{width}}  {'fault':13}  outcome (single faults; every run then went on to rest and was checked)"]
-    for (call, kind), counts in sorted(outcomes.items()):
-        endings = ", ".join(f"{ending} x{count}" for ending, count in counts.most_common())
-        lines.append(f"{call:{width}}  {kind:13}  {endings}")
-    return lines
 
 
 def _example(run: Run) -> list[str]:

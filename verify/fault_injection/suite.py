@@ -32,7 +32,6 @@ class Run:
     plan: Plan
     calls: Sequence[Call]
     fired: Sequence[tuple[Call, Kind]]
-    endings: Sequence[str]
     violations: Mapping[str, Sequence[str]]
 
 
@@ -42,13 +41,11 @@ class Tally:
 
     Attributes:
         points: (scenario, number of the call, kind of fault): the places where a single fault was injected.
-        table: (call, kind, ending) to runs.
     """
 
     runs: int = 0
     fired: int = 0
     points: set[tuple[str, int, Kind]] = field(default_factory=set)
-    table: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
     examples: list[Run] = field(default_factory=list)
 
@@ -58,8 +55,6 @@ class Tally:
         self.fired += len(run.fired)
         if len(run.plan) == 1:
             self.points.update((run.scenario.name, number, kind) for number, kind in run.plan.items())
-        for (call, kind), ending in zip(run.fired, run.endings, strict=True):
-            self.table[(str(call), kind.value, ending)] += 1
         self.violations.update(run.violations.keys())
         if run.violations:
             self.examples.append(run)
@@ -69,7 +64,6 @@ class Tally:
         self.runs += other.runs
         self.fired += other.fired
         self.points |= other.points
-        self.table += other.table
         self.violations += other.violations
         self.examples += other.examples
 
@@ -95,9 +89,7 @@ def run_with(world: World, scenario: Scenario, plan: Plan, seed: int = 0, queue:
         found = {STUCK: [str(exc)]}
     else:
         found = world.violations()
-    wire = world.wire
-    wire.note_ending("lost")
-    return Run(scenario, dict(plan), list(wire.calls), list(wire.fired), list(wire.endings), found)
+    return Run(scenario, dict(plan), list(world.wire.calls), list(world.wire.fired), found)
 
 
 def singles(world: World, scenario: Scenario, cut: Cut = list) -> Iterator[Run]:

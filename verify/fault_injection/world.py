@@ -173,19 +173,12 @@ class World:
         self.set_clocks()
         environment = self.environments.free_one(function, self.clock.now())
         late = self.wire.take_late()
-        ending = ""
         try:
-            answer = self._run(environment, event)
-            ending = _ending(answer)
-        except FunctionError as exc:
-            ending = str(exc)
-            raise
+            return self._run(environment, event)
         finally:
-            self.wire.note_ending(ending)
             # What an invocation before gave up on, or stood still before, happens now: its repetition was faster.
             for apply in late:
                 apply()
-        return answer
 
     def _run(self, environment: Environment, event: Any) -> Any:
         context = Context(self.clock, self.clock.now() + TIMEOUTS_MS[environment.function])
@@ -367,7 +360,6 @@ class World:
     def _delete(self, receipts: Sequence[str]) -> None:
         with self.wire.made_by("mapping"):
             delete_messages(self.wire, self.queue, receipts)
-            self.wire.note_ending("delivered again")
 
     def _variables(self) -> dict[str, str]:
         mysql = self.servers.mysql
@@ -394,11 +386,3 @@ class World:
             "CLAIM_AGE_ALARM_SECONDS": "900",
             "POWERTOOLS_METRICS_NAMESPACE": "Firstcome/faults",
         }
-
-
-def _ending(answer: Any) -> str:
-    """Say how an invocation ended."""
-    if "statusCode" in answer:
-        return f"answered {answer['statusCode']}"
-    failed = answer.get("batchItemFailures")
-    return f"{len(failed)} messages failed" if failed else "done"

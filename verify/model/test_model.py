@@ -34,11 +34,6 @@ def test_model_holds_or_breaks_as_it_must(run: str) -> None:
     assert ("| BROKEN: G" in done.stdout) == (not run.startswith("whole"))
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_readme_tells_of_every_run(run: str) -> None:
-    assert f"`{run}`" in (MODEL / "README.md").read_text(encoding="utf-8")
-
-
 def test_missing_spin_is_named_with_its_remedy(tmp_path: Path) -> None:
     done = check("whole_1_fault", path=str(tmp_path))
 
