@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import boto3
 import pymysql
 import pytest
 import redis
@@ -236,6 +237,8 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str
 
 
 def _forget_clients() -> None:
+    # It keeps the credentials that it found first.
+    boto3.DEFAULT_SESSION = None
     for module in (bootstrap, aws):
         for part in list(vars(module).values()):
             if hasattr(part, "cache_clear"):
